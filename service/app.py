@@ -1,0 +1,127 @@
+"""Builds everything once, in reading order; opens it in order and closes it in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from service.appliances.inventory import Inventory
+from service.consumers import Consumers
+from service.errors import ConfigurationError
+from service.execution import Execution
+from service.execution.flight import Flights
+from service.ledger.sqlite import SqliteLedger
+from service.telemetry import log
+from service.topology import declare
+from service.topology.publisher import Publisher, connect, identity_of
+from service.web import Web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from service.ledger import Ledger
+    from service.settings import Settings
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[None]:
+    """Run the courier for as long as the body lasts.
+
+    Raises:
+        ConfigurationError: it cannot start as it is configured; nothing was consumed.
+    """
+    async with AsyncExitStack() as stack:
+        tls = settings.broker_tls()
+        inventory = Inventory.load(settings.appliances_file, cooldown=settings.credentials_cooldown)
+        stack.push_async_callback(inventory.close)
+        ledger = await open_ledger(settings)
+        stack.push_async_callback(ledger.close)
+
+        addresses = settings.broker_addresses("courier publishing")
+        connection, address = await connect(addresses, tls)
+        stack.push_async_callback(connection.close)
+        await ledger.belongs_to(identity_of(connection))
+        await declare(connection, settings.retry_delays)
+        publisher = await Publisher.open(connection)
+
+        execution = Execution(
+            inventory,
+            ledger,
+            source=settings.source,
+            retry_delays=settings.retry_delays,
+            command_ttl=settings.command_ttl,
+            recovery_ttl=settings.recovery_ttl,
+        )
+        flights = Flights(execution)
+        stack.push_async_callback(flights.drain, 1.0)
+        consumers = Consumers(
+            address,
+            tls,
+            flights=flights,
+            execution=execution,
+            publisher=publisher,
+            source=settings.source,
+            prefetch=settings.prefetch,
+        )
+        stack.push_async_callback(consumers.stop, settings.drain_timeout)
+        await consumers.connect(own_sqlite=True)
+        web = Web(
+            settings.http_host,
+            settings.http_port,
+            not_ready=lambda: [
+                reason for reason in (publisher.idle_reason, consumers.idle_reason) if reason
+            ],
+        )
+        await web.start()
+        stack.push_async_callback(web.stop)
+        await consumers.start()
+        log.info("service-ready", http=web.address)
+        yield
+        log.info("service-stopping")
+
+
+async def open_ledger(settings: Settings) -> Ledger:
+    """Open the ledger that the settings name.
+
+    Raises:
+        ConfigurationError: another courier owns it, or it cannot be used.
+    """
+    scheme, _, place = settings.ledger_url.partition(":///")
+    if scheme != "sqlite":
+        raise ConfigurationError("COURIER_LEDGER_URL: PostgreSQL is not supported yet; use sqlite")
+    return await SqliteLedger.open(Path(place))
+
+
+async def serve(settings: Settings) -> None:
+    """Run until SIGTERM or SIGINT, then let what runs come to its end.
+
+    Raises:
+        ConfigurationError: see `running`.
+    """
+    stop, ready = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        async with running(settings):
+            ready.set()
+            await stop.wait()
+
+    working = asyncio.create_task(work())
+
+    def on_signal() -> None:
+        # Before it is ready there is nothing to drain; the second time patience is over.
+        if stop.is_set() or not ready.is_set():
+            working.cancel()
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    log.info("service-starting", version=version("appliance-courier"), pid=os.getpid())
+    with suppress(asyncio.CancelledError):
+        await working
+    log.info("service-stopped")

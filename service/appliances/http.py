@@ -1,0 +1,281 @@
+"""One appliance's HTTP: connections, limits, and the one place where HTTP failures become ours.
+
+httpx's own transport, whose errors say whether a request can have left: a refused connection is
+not a lost answer. Nothing is sent again here but a read whose kept-alive connection was stale.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import Enum
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from service.appliances.ports import NotSent
+from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
+from service.telemetry import log
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_WAIT = 5.0
+"""Seconds that a delivery may wait in memory; after that it waits in the broker."""
+
+FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
+"""Everything that httpx raises; nothing of it leaves this module."""
+
+_NOT_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+"""What httpx's own transport raises only before a request has left."""
+
+
+@dataclass
+class Visit:
+    """What one delivery of a command did on an appliance; see `visit`."""
+
+    requests: int = 0
+    status: int | None = None
+    session_told: bool = False
+
+
+visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
+"""The visit of the command that is being run, so that attempts are counted truly."""
+
+
+class Kind(Enum):
+    """What a request that got no answer may have done."""
+
+    READ = "nothing; it may be sent again at once"
+    STEP = "nothing that counts (a login, a token, an upload); it is not sent again by itself"
+    WRITE = "spent a licence; only reading back can tell"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One of the vendor's requests. Paths stand here exactly as the vendor's examples have them."""
+
+    name: str
+    method: str
+    path: str
+    kind: Kind = Kind.READ
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes = field(repr=False)
+
+    def json(self) -> Any:
+        """Read the body as JSON.
+
+        Raises:
+            Failed: `unexpected-answer`; it is something else.
+        """
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
+            raise unexpected("is not JSON", self.status) from None
+
+
+def unexpected(what: str, status: int | None = None) -> Failed:
+    """Make the error for an answer that the vendor's documents do not allow."""
+    return Failed(Code.UNEXPECTED_ANSWER, f"the appliance's answer {what}", status=status)
+
+
+def trouble(answer: Answer) -> Failed:
+    """Say what an answer means that is neither a success nor the operation's own business."""
+    status = answer.status
+    if status in {408, 429} or status >= 500:
+        return Failed(
+            Code.APPLIANCE_ERROR,
+            f"the appliance answered {status}",
+            status=status,
+            retry_after=_retry_after(answer.headers),
+        )
+    if 300 <= status < 400:
+        return unexpected(f"is a redirect ({status}): check the url in the inventory", status)
+    return unexpected(f"is the status {status}", status)
+
+
+class Http:
+    """The connections to one appliance.
+
+    Args:
+        name: the appliance's name in the inventory.
+        url: its base address.
+        tls: how its certificate is verified.
+        concurrency: requests in flight at once, at most.
+        connect_timeout, read_timeout: seconds.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        *,
+        tls: ssl.SSLContext,
+        concurrency: int,
+        connect_timeout: float,
+        read_timeout: float,
+    ) -> None:
+        """Build the client; nothing is sent yet."""
+        self.name = name
+        self.read_timeout = read_timeout
+        self._slots = asyncio.Semaphore(concurrency)
+        self._writing = asyncio.Lock()
+        self._client = httpx.AsyncClient(
+            base_url=url,
+            verify=tls,
+            timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
+            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
+            # Sessions are kept by hand: jars ignore ports and drop some cookies of IP hosts.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            follow_redirects=False,
+            trust_env=False,
+        )
+
+    async def send(self, operation: Operation, **request: Any) -> Answer:
+        """Send one request and read the whole answer.
+
+        Args:
+            operation: what is asked.
+            request: httpx's own keywords (json, params, files, data, headers, auth).
+
+        Raises:
+            NotSent: the request certainly did not leave.
+            AnswerLost: a write may have left and its answer did not come.
+            Failed: another request's answer did not come.
+            Waiting: too many requests are in flight.
+        """
+        async with self._slot():
+            try:
+                return await self._exchange(operation, request)
+            except httpx.RemoteProtocolError as error:
+                # Most often a kept-alive connection that the appliance had closed meanwhile.
+                if operation.kind is not Kind.READ:
+                    raise self._translate(error, operation) from None
+            except FOREIGN as error:
+                raise self._translate(error, operation) from None
+            try:
+                return await self._exchange(operation, request)
+            except FOREIGN as error:
+                raise self._translate(error, operation) from None
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Hold the right to write on this appliance, in order of arrival."""
+        try:
+            async with asyncio.timeout(MAX_WAIT):
+                await self._writing.acquire()
+        except TimeoutError:
+            raise self._busy() from None
+        try:
+            yield
+        finally:
+            self._writing.release()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(MAX_WAIT):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise self._busy() from None
+        try:
+            yield
+        finally:
+            self._slots.release()
+
+    async def _exchange(self, operation: Operation, request: dict[str, Any]) -> Answer:
+        current = visit.get()
+        if current is not None:
+            current.requests += 1
+        began = time.perf_counter()
+        async with self._client.stream(operation.method, operation.path, **request) as response:
+            body = await _read(response)
+        if current is not None:
+            current.status = response.status_code
+        log.debug(
+            "appliance-request",
+            appliance=self.name,
+            operation=operation.name,
+            status=response.status_code,
+            duration_ms=round((time.perf_counter() - began) * 1000, 1),
+        )
+        return Answer(response.status_code, response.headers, body)
+
+    def _translate(self, error: Exception, operation: Operation) -> CommandError:
+        """Say what an exception of httpx means for the one who asked."""
+        reason = _reason(error)
+        if isinstance(error, _NOT_SENT):
+            return NotSent(f"{self.name} cannot be reached: {reason}")
+        if operation.kind is Kind.WRITE:
+            return AnswerLost(Code.UNREACHABLE, self._lost(reason))
+        return Failed(Code.UNREACHABLE, self._lost(reason))
+
+    def _lost(self, reason: str) -> str:
+        return f"no answer from {self.name}: {reason}"
+
+    def _busy(self) -> Waiting:
+        return Waiting(Code.EXPIRED, f"{self.name} is busy")
+
+
+async def _read(response: httpx.Response) -> bytes:
+    """Read the answer, but no more of it than the cap."""
+    chunks, size = [], 0
+    async for chunk in response.aiter_raw():
+        size += len(chunk)
+        if size > MAX_ANSWER_BYTES:
+            raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def _reason(error: Exception) -> str:
+    """Find the sentence that helps: what TLS or the operating system said, else the kind."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted ({cause.verify_message}); see ca_file"
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, httpx.TimeoutException):
+        return "timed out"
+    return str(error) or type(error).__name__
+
+
+def _retry_after(headers: httpx.Headers) -> float | None:
+    """Read `Retry-After` in either form (RFC 9110, section 10.2.3), in seconds."""
+    value = headers.get("Retry-After", "").strip()
+    if value.isdecimal():
+        return float(value)
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, TypeError, IndexError):
+        return None

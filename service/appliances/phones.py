@@ -1,0 +1,163 @@
+"""FortiVoice's list of phones: the query, the pages, and a row → a `Device`.
+
+Source: FortiVoice 6.4.0 REST API Reference Guide, "Resource: DeviceSip_phone".
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from service.appliances.http import unexpected
+from service.messages.results import Device, DeviceList, Extension
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+PAGE_SIZE = 500
+MAX_PAGES = 500
+"""A list that is longer than this many pages, or never ends, is cut and told as incomplete."""
+
+_UNASSIGNED = {
+    "compoundSearch": [
+        {"searchValues": [{"filter_content": 1}], "filter_type": 1, "is_negated": False}
+    ]
+}
+_ASSIGNED = {1: True, 2: False}
+_REGISTERED = {1: True, 0: False}
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|[\"\\/bfnrt])?")
+
+
+def query(search: str | None, unassigned_only: bool, offset: int, size: int) -> dict[str, str]:
+    """Make one page's query, in the order of the vendor's examples; the client encodes it once."""
+    params = {
+        "reqAction": "1",
+        "mdomain": "system",
+        "startIndex": str(offset),
+        "pageSize": str(size),
+        "extraParam": f"quickSearch:{search}" if search else "",
+    }
+    if unassigned_only:
+        params["jsonPayload"] = json.dumps(_UNASSIGNED, separators=(",", ":"))
+    return params
+
+
+def parse_lenient(body: bytes) -> Any:
+    """Read JSON; only when that fails, double each backslash that starts no legal escape.
+
+    The vendor's first sample has `FortiFone-550i\\560i`; both spellings mean the same name.
+
+    Raises:
+        Failed: `unexpected-answer`; it is not JSON even so.
+    """
+    try:
+        text = body.decode("utf-8")
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError:
+            return json.loads(_ESCAPE.sub(lambda m: m[0] if m[1] else "\\\\", text))
+    except (ValueError, RecursionError):
+        raise unexpected("is not JSON", 200) from None
+
+
+async def read(
+    page: Callable[[int, int], Awaitable[dict[str, Any]]],
+    *,
+    search: str | None,
+    unassigned_only: bool,
+    start: int,
+    limit: int,
+) -> DeviceList:
+    """Read pages until there is nothing left or `limit` rows were read.
+
+    The appliance may cap the page size, so the offset advances by the rows that came. No phone is
+    listed twice. `complete` says whether the rows agree with the appliance's own count.
+
+    Args:
+        page: reads one page, given its offset and size.
+        search, unassigned_only: checked here once more, in case a firmware ignores one of them.
+        start, limit: in rows.
+    """
+    found: dict[str, Device] = {}
+    offset, end, total, repeated = start, start + limit, None, False
+    finished = False
+    for _ in range(MAX_PAGES):
+        body = await page(offset, min(PAGE_SIZE, end - offset))
+        rows = _rows(body)
+        total = _count(body.get("totalRemoteCount"), total)
+        for row in rows[: end - offset]:
+            key = str(row.get("mkey") or f"row {offset}.{len(found)}")
+            repeated |= key in found
+            found.setdefault(key, _device(row))
+        offset += min(len(rows), end - offset)
+        finished = not rows or (total is not None and offset >= total)
+        if finished or offset >= end:
+            break
+    left = not finished and (total is None or offset < total)
+    agree = total is None or (offset <= max(total, start) and (left or offset >= total))
+    return DeviceList(
+        devices=tuple(
+            device for device in found.values() if _matches(device, search, unassigned_only)
+        ),
+        total=total,
+        start=start,
+        next=offset if left else None,
+        complete=agree and not repeated and (finished or offset >= end),
+    )
+
+
+def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = body.get("collection")
+    if rows in (None, "", "[]"):
+        return []
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise unexpected("has a collection that is no list of rows", 200)
+    return rows
+
+
+def _count(value: object, before: int | None) -> int | None:
+    return int(str(value)) if str(value).isdecimal() else before
+
+
+def _device(row: dict[str, Any]) -> Device:
+    """Map a row; any field may be missing, and "no value" is an empty string."""
+    extension = Extension(
+        id=_text(row, "associated_id"),
+        number=_text(row, "associated_number"),
+        display_name=_text(row, "associated_display_name"),
+    )
+    has_extension = any((extension.id, extension.number, extension.display_name))
+    return Device(
+        mac=_text(row, "mkey"),
+        phone_type=_text(row, "phone_type"),
+        name=_text(row, "name"),
+        description=_text(row, "description"),
+        assigned=_enum(row, "unassigned", _ASSIGNED),
+        profile=_text(row, "phone_profile"),
+        extension=extension if has_extension else None,
+        ip=_text(row, "device_ip"),
+        info=_text(row, "phone_info"),
+        registered=_enum(row, "registration_status", _REGISTERED),
+        last_register=_text(row, "last_register"),
+        expiration=_text(row, "expiration"),
+    )
+
+
+def _text(row: dict[str, Any], name: str) -> str | None:
+    value = row.get(name)
+    return value if isinstance(value, str) and value else None
+
+
+def _enum(row: dict[str, Any], name: str, meanings: dict[int, bool]) -> bool | None:
+    """Translate the vendor's number; one that is not documented is not known."""
+    value = row.get(name)
+    return meanings.get(int(str(value))) if str(value).isdecimal() else None
+
+
+def _matches(device: Device, search: str | None, unassigned_only: bool) -> bool:
+    if unassigned_only and device.assigned is True:
+        return False
+    if not search or device.mac is None:
+        return True
+    return search.replace(":", "").lower() in device.mac.replace(":", "").lower()

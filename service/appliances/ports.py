@@ -1,0 +1,118 @@
+"""What handlers may ask of an appliance, by capability. Nothing here knows HTTP or a vendor.
+
+Every method may raise `Refused` (the appliance said no), `Failed` (nothing changed, try later) or
+`Waiting` (nothing was sent). Only the writes, `activate` and `apply`, may raise `AnswerLost`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from service.errors import Code, Failed
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from pydantic import SecretStr
+
+    from service.messages.commands import LicenseFile
+    from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
+
+
+class NotSent(Failed):
+    """The request certainly did not leave: a recorded intent may be withdrawn."""
+
+    def __init__(self, message: str) -> None:
+        """Say why it could not be sent."""
+        super().__init__(Code.UNREACHABLE, message)
+
+
+class Appliance(Protocol):
+    """What every appliance of the inventory can do."""
+
+    name: str
+
+    async def check(self) -> None:
+        """Log in once, for a person who wants to know whether that works."""
+        ...
+
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Hold the right to write: licence writes on one appliance never overlap.
+
+        Raises:
+            Waiting: others hold it for longer than a delivery may wait.
+        """
+        ...
+
+    async def close(self) -> None:
+        """End the session and the connections."""
+        ...
+
+
+@runtime_checkable
+class SmsLicensing(Protocol):
+    """An appliance that sends SMS against bought licences."""
+
+    settle_time: float
+    """Seconds after which a write that was not answered is no longer being worked on."""
+
+    async def balance(self) -> SmsBalance:
+        """Read how many SMS were bought, used and are left."""
+        ...
+
+    async def activate(self, license_key: SecretStr) -> None:
+        """Write a licence. Success proves nothing: a used licence adds no SMS."""
+        ...
+
+
+@dataclass(frozen=True)
+class Upload:
+    """A file that the appliance holds ready to be applied, within one session.
+
+    Attributes:
+        file_id: the appliance's name for it, opaque and good for one use.
+        session: the session that it belongs to, opaque too.
+    """
+
+    file_id: str
+    session: object
+
+
+@runtime_checkable
+class VoiceLicensing(Protocol):
+    """A phone system that takes licence files."""
+
+    async def identity(self) -> DeviceIdentity:
+        """Tell which device this is, as login said it."""
+        ...
+
+    async def authorise(self) -> None:
+        """Ask for the right to upload, and leave it unused: the dry run's last step."""
+        ...
+
+    async def upload(self, file: LicenseFile) -> Upload:
+        """Bring the file to the appliance. This changes no licence yet."""
+        ...
+
+    async def apply(self, upload: Upload) -> None:
+        """Write the licence. It is sent once, in the upload's session, and never again."""
+        ...
+
+
+@runtime_checkable
+class DeviceInventory(Protocol):
+    """A phone system that lists its phones."""
+
+    async def devices(
+        self, *, search: str | None, unassigned_only: bool, start: int, limit: int
+    ) -> DeviceList:
+        """List phones.
+
+        Args:
+            search: part of a MAC address, with or without colons, in any case.
+            unassigned_only: only phones that no extension has.
+            start: how many rows to leave out at the beginning.
+            limit: how many rows to read at most.
+        """
+        ...

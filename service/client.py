@@ -1,0 +1,142 @@
+"""A client of the courier, as any producer could write it: one command out, one answer back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import aio_pika
+from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+
+from service.consumers.telling import CONTENT_TYPE
+from service.errors import ConfigurationError
+from service.messages.wire import format_instant
+from service.topology import COMMANDS_EXCHANGE
+from service.topology.publisher import connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractQueue
+
+    from service.settings import Settings
+
+Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A command that is about to be sent.
+
+    Attributes:
+        name: such as `query-devices`.
+        data: the contract's `data`.
+        id: the idempotency key, together with `source`; made up when None.
+        correlation_id: what the result shall be correlated by.
+        expires_in: seconds after which it shall not be begun any more.
+    """
+
+    name: str
+    data: Mapping[str, Json]
+    id: str | None = None
+    source: str = "/courier/cli"
+    correlation_id: str | None = None
+    expires_in: float | None = None
+
+    def document(self) -> dict[str, Json]:
+        """Make the CloudEvent."""
+        now = datetime.now(UTC)
+        document: dict[str, Json] = {
+            "specversion": "1.0",
+            "id": self.id or str(uuid.uuid4()),
+            "source": self.source,
+            "type": f"courier.{self.name}.v1",
+            "time": format_instant(now),
+            "datacontenttype": "application/json",
+        }
+        if self.correlation_id is not None:
+            document["correlationid"] = self.correlation_id
+        if self.expires_in is not None:
+            document["expirytime"] = format_instant(now + timedelta(seconds=self.expires_in))
+        return {**document, "data": dict(self.data)}
+
+
+class Client:
+    """Sends commands and waits for their answers."""
+
+    def __init__(self, exchange: AbstractExchange, replies: AbstractQueue) -> None:
+        """Use `opened`."""
+        self._exchange = exchange
+        self._replies = replies
+        self._waiting: dict[str, asyncio.Future[bytes]] = {}
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, settings: Settings) -> AsyncIterator[Client]:
+        """Connect.
+
+        Raises:
+            ConfigurationError: the broker refuses us, or no courier has ever run there.
+        """
+        connection, _ = await connect(
+            settings.broker_addresses("courier send"), settings.broker_tls()
+        )
+        async with connection:
+            channel = await connection.channel(on_return_raises=True)
+            try:
+                exchange = await channel.declare_exchange(COMMANDS_EXCHANGE, passive=True)
+            except ChannelNotFoundEntity:
+                raise ConfigurationError(
+                    f"the broker has no exchange {COMMANDS_EXCHANGE}: start `courier serve` first"
+                ) from None
+            replies = await channel.declare_queue(exclusive=True, auto_delete=True)
+            client = cls(exchange, replies)
+            await replies.consume(client._on_reply, no_ack=True)
+            yield client
+
+    async def send(self, draft: Draft, *, wait: float | None = None) -> bytes | None:
+        """Send a command, and wait for its answer if that is wanted.
+
+        Args:
+            draft: the command.
+            wait: seconds to wait, None to return when the broker has it.
+
+        Returns:
+            The event that ends the command, as it came; None when nobody waits for it.
+
+        Raises:
+            TimeoutError: no answer came in time; the command may be carried out all the same.
+            ConfigurationError: the broker has no queue for it.
+        """
+        document = draft.document()
+        key = str(uuid.uuid4())
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._waiting[key] = answer
+        message = aio_pika.Message(
+            json.dumps(document).encode(),
+            content_type=CONTENT_TYPE,
+            delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
+            message_id=str(document["id"]),
+            correlation_id=key,
+            reply_to=None if wait is None else self._replies.name,
+        )
+        try:
+            await self._exchange.publish(message, str(document["type"]))
+            if wait is None:
+                return None
+            async with asyncio.timeout(wait):
+                return await answer
+        except DeliveryError as error:
+            raise ConfigurationError(f"the broker did not take the command: {error!r}") from None
+        finally:
+            del self._waiting[key]
+
+    async def _on_reply(self, message: AbstractIncomingMessage) -> None:
+        answer = self._waiting.get(message.correlation_id or "")
+        if answer is not None and not answer.done():
+            answer.set_result(message.body)

@@ -1,0 +1,311 @@
+"""Deliveries in, settled, acked. The only module that knows FastStream.
+
+A delivery is acked after its result, its retry copy or its parked copy was confirmed, and not
+before. `telling` makes those messages. Nothing is nacked but by accident: a nack comes back at
+once and burns the delivery limit within milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import ChannelLockedResource
+from faststream import AckPolicy
+from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
+from faststream.rabbit import RabbitQueue as FastStreamQueue
+from faststream.security import BaseSecurity
+
+from service.consumers import telling
+from service.consumers.telling import Story
+from service.errors import ConfigurationError, Reason, Rejection
+from service.execution import Retry
+from service.messages.commands import Command, decode, identify
+from service.messages.encode import rejected_event
+from service.messages.wire import Identity
+from service.telemetry import about, log
+from service.topology import QUARANTINE, SQLITE_OWNER, quarantine_queue, work_queues
+
+if TYPE_CHECKING:
+    import ssl
+
+    from aio_pika import IncomingMessage, RobustQueue
+    from aio_pika.abc import AbstractQueue, AbstractRobustConnection
+    from faststream.rabbit import RabbitMessage
+    from faststream.rabbit.schemas.queue import QuorumQueueArgs
+    from faststream.rabbit.subscriber.usecase import RabbitSubscriber
+    from yarl import URL
+
+    from service.execution import Execution
+    from service.execution.flight import Flights
+    from service.messages.encode import Event
+    from service.topology import Queue
+    from service.topology.publisher import Publisher
+
+_PARK_AT = 2
+"""A quarantined message is not run at its second redelivery, but parked."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as it came: never an error yet, so that every one of them is settled here.
+
+    Attributes:
+        raw: the message with its true properties (FastStream replaces missing ones by random).
+        queue: where it was consumed.
+    """
+
+    raw: IncomingMessage
+    queue: str
+
+
+class Consumers:
+    """Consumes every work queue and the quarantine.
+
+    Args:
+        url: the broker.
+        tls: for `amqps://`.
+        flights: runs commands.
+        execution: ends commands that must not be run.
+        publisher: tells what came of them.
+        source: the `source` of rejections.
+        prefetch: deliveries per queue that are looked at at once.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        tls: ssl.SSLContext | None,
+        *,
+        flights: Flights,
+        execution: Execution,
+        publisher: Publisher,
+        source: str,
+        prefetch: int,
+    ) -> None:
+        """Build the two consuming connections; `start` opens them."""
+        self._flights = flights
+        self._execution = execution
+        self._publisher = publisher
+        self._source = source
+        self._running: set[asyncio.Task[object]] = set()
+        self._owner: AbstractQueue | None = None
+        self._may_run = asyncio.Event()
+        self._working = _broker(url, tls, "consuming", self._may_run)
+        self._alone = _broker(url, tls, "quarantine")
+        for queue in work_queues():
+            self._subscribe(self._working, queue, prefetch)
+        self._subscribe(self._alone, quarantine_queue(), 1)
+
+    async def connect(self, *, own_sqlite: bool) -> None:
+        """Connect, and take what only one courier may have.
+
+        Args:
+            own_sqlite: hold the exclusive queue that keeps another courier away from this
+                virtual host. It is regained after a reconnect before anything is run.
+
+        Raises:
+            ConfigurationError: another courier holds it.
+        """
+        connection = await self._working.connect()
+        if own_sqlite:
+            self._owner = await _own_sqlite(connection)
+        self._may_run.set()
+
+    async def start(self) -> None:
+        """Begin to consume."""
+        await self._working.start()
+        await self._alone.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Stop intake, let what runs come to its end, disconnect.
+
+        What is not finished in time goes back to its queue when the connection closes.
+
+        Args:
+            seconds: how long that may take.
+        """
+        for broker in (self._working, self._alone):
+            await _stop_intake(broker)
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        left = len(self._running)
+        if left:
+            log.warning("drain-incomplete", deliveries=left)
+        await self._working.stop()
+        await self._alone.stop()
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Say why nothing is consumed, or None when everything is."""
+        for broker in (self._working, self._alone):
+            connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
+            if connection is None or not connection.connected.is_set():
+                return "broker-disconnected"
+            subscribers = cast("list[RabbitSubscriber]", broker.subscribers)
+            if any(_consumer(subscriber) is None for subscriber in subscribers):
+                return "consumer-missing"
+        return None
+
+    def _subscribe(self, broker: RabbitBroker, queue: Queue, prefetch: int) -> None:
+        exchange = RabbitExchange(
+            queue.bound_to or "", type=ExchangeType.TOPIC, durable=True, declare=False
+        )
+
+        async def read(message: RabbitMessage) -> Delivery:
+            return Delivery(message.raw_message, queue.name)
+
+        subscriber = broker.subscriber(
+            FastStreamQueue(
+                queue.name,
+                queue_type=QueueType.QUORUM,
+                durable=True,
+                routing_key=queue.routing_key,
+                arguments=cast("QuorumQueueArgs", queue.arguments),
+            ),
+            exchange,
+            # Safety net: whatever escapes `_settle` comes back and ends in quarantine.
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            channel=Channel(prefetch_count=prefetch),
+            decoder=read,
+            no_reply=True,
+        )
+        subscriber(self._consume)
+
+    async def _consume(self, delivery: Delivery) -> None:
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._running.add(task)
+        try:
+            await self._may_run.wait()
+            await self._settle(delivery)
+        finally:
+            self._running.discard(task)
+
+    async def _settle(self, delivery: Delivery) -> None:
+        """Bring one delivery to a confirmed end."""
+        story = Story.of(delivery.raw)
+        try:
+            command = decode(
+                delivery.raw.body, content_encoding=delivery.raw.properties.content_encoding
+            )
+        except Rejection as rejection:
+            await self._reject(delivery, rejection, identify(delivery.raw.body))
+            return
+        with about(
+            command_id=command.envelope.id,
+            command_type=command.envelope.type,
+            correlation_id=command.correlation_id,
+            appliance=command.data.appliance,
+        ):
+            log.info("command-received", attempt=story.attempts or None)
+            await self._answer(delivery, command, story)
+
+    async def _answer(self, delivery: Delivery, command: Command, story: Story) -> None:
+        received = story.received(command)
+        hopeless = delivery.queue == QUARANTINE and story.deliveries >= _PARK_AT
+        try:
+            if hopeless:
+                end: Event | Retry = await self._execution.give_up(received)
+            else:
+                end = await self._flights.settle(received)
+        except Rejection as rejection:
+            await self._reject(delivery, rejection, _identity(command))
+            return
+        if isinstance(end, Retry):
+            message, exchange = telling.retry_copy(delivery.raw, end, received.received_at)
+            await self._publisher.publish_until_confirmed(
+                message, exchange=exchange, routing_key=delivery.queue
+            )
+            return
+        if hopeless:
+            reason = Reason.DELIVERY_LIMIT.value
+            await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
+        await telling.tell(self._publisher, delivery.raw, end)
+
+    async def _reject(self, delivery: Delivery, rejection: Rejection, identity: Identity) -> None:
+        """Park the original and answer with the reason."""
+        reason = rejection.reason.value
+        event = rejected_event(rejection, identity, delivery.raw.body, self._source)
+        await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
+        log.warning(
+            "command-rejected",
+            reason=reason,
+            command_id=identity.id,
+            queue=delivery.queue,
+            paths=[path for path, _ in rejection.errors],
+        )
+        await telling.tell(self._publisher, delivery.raw, event)
+
+
+def _identity(command: Command) -> Identity:
+    envelope = command.envelope
+    return Identity(envelope.id, envelope.source, envelope.type, command.correlation_id)
+
+
+async def _own_sqlite(connection: AbstractRobustConnection) -> AbstractQueue:
+    channel = await connection.channel()
+    try:
+        return await channel.declare_queue(SQLITE_OWNER, exclusive=True)
+    except ChannelLockedResource:
+        raise ConfigurationError(
+            "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
+            " for several couriers use PostgreSQL"
+        ) from None
+
+
+def _broker(
+    url: URL, tls: ssl.SSLContext | None, name: str, connected: asyncio.Event | None = None
+) -> RabbitBroker:
+    """Build one consuming connection.
+
+    Args:
+        url: the broker.
+        tls: for `amqps://`.
+        name: what the broker's administrator reads beside the connection.
+        connected: cleared while the connection is lost, set when all of it is restored.
+    """
+
+    async def lost(_: object, error: BaseException | None) -> None:
+        if connected is not None:
+            connected.clear()
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            log.warning("broker-connection-lost", connection=name, reason=str(error)[:200])
+
+    async def restored(_: object) -> None:
+        if connected is not None:
+            connected.set()
+        log.info("broker-connection-restored", connection=name)
+
+    return RabbitBroker(
+        url.update_query({"name": f"courier {name}"}),
+        security=BaseSecurity(ssl_context=tls, use_ssl=True) if tls else None,
+        reconnect_interval=1.0,
+        fail_fast=True,
+        graceful_timeout=None,
+        apply_types=False,
+        on_close=[lost],
+        on_reconnected=[restored],
+        logger=None,
+    )
+
+
+def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:
+    """Look where FastStream keeps a subscriber's consumer; it has no public word for it."""
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001
+    return None if queue is None or tag is None else (queue, tag)
+
+
+async def _stop_intake(broker: RabbitBroker) -> None:
+    """Cancel the consumers first: FastStream by itself waits first and swallows what arrives."""
+    for subscriber in cast("list[RabbitSubscriber]", broker.subscribers):
+        consumer = _consumer(subscriber)
+        if consumer is None:
+            continue
+        queue, tag = consumer
+        subscriber._consumer_tag = None  # noqa: SLF001
+        with contextlib.suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(2):
+                await queue.cancel(tag)

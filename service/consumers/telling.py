@@ -1,0 +1,207 @@
+"""The messages that settle a delivery, and what a delivery's headers say of the ones before it.
+
+Events, replies, retry copies and parked copies; and `Story`, the way back from a copy's headers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aio_pika import DeliveryMode, Message
+
+from service.errors import Code, PublishFailed
+from service.execution import Received, Retry
+from service.messages.wire import format_instant, now, parse_instant
+from service.telemetry import log
+from service.topology import EVENTS_EXCHANGE, OWN_PREFIX, PARKED, retry_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from aio_pika import IncomingMessage
+    from pamqp.common import FieldValue
+
+    from service.messages.commands import Command
+    from service.messages.encode import Event
+    from service.topology.publisher import Publisher
+
+CONTENT_TYPE = "application/cloudevents+json"
+ATTEMPT = "courier-attempt"
+RECEIVED_AT = "courier-received-at"
+INTENT = "courier-intent"
+LAST_ERROR = "courier-last-error"
+REASON = "courier-reason"
+PARKED_AT = "courier-parked-at"
+CAME_BY = "courier-queue"
+EXPIRATION = "courier-expiration"
+
+_ROUTES_COPIES = frozenset({"cc", "bcc"})
+"""RabbitMQ's sender-selected distribution: in a copy they would send it elsewhere as well."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What happened to a command before this delivery.
+
+    Attributes:
+        deliveries: how often the broker has brought this very message before.
+        expired: the broker dead-lettered it because the producer's `expiration` passed.
+    """
+
+    attempts: int
+    received_at: datetime
+    had_intent: bool
+    last_error: Code | None
+    deliveries: int
+    redelivered: bool
+    expired: bool
+
+    @classmethod
+    def of(cls, raw: IncomingMessage) -> Story:
+        """Read it from the headers; what makes no sense there counts as absent."""
+        headers = raw.headers
+        received_at = headers.get(RECEIVED_AT)
+        last_error = headers.get(LAST_ERROR)
+        deliveries = _number(headers.get("x-delivery-count"))
+        return cls(
+            attempts=_number(headers.get(ATTEMPT)),
+            received_at=_instant(received_at),
+            had_intent=headers.get(INTENT) is True,
+            last_error=Code(str(last_error)) if last_error in set(Code) else None,
+            deliveries=deliveries,
+            redelivered=bool(raw.redelivered or deliveries or received_at),
+            expired=_has_expired(headers.get("x-death")),
+        )
+
+    def received(self, command: Command) -> Received:
+        """Say it to the execution."""
+        return Received(
+            command,
+            self.received_at,
+            attempts=self.attempts,
+            had_intent=self.had_intent,
+            redelivered=self.redelivered,
+            last_error=self.last_error,
+            expired=self.expired,
+        )
+
+
+def event_message(event: Event, *, correlation_id: str | None = None) -> Message:
+    """Make the AMQP message of an event.
+
+    Args:
+        event: what is told.
+        correlation_id: the request's own, for a reply; else the event's.
+    """
+    return Message(
+        event.body(),
+        content_type=CONTENT_TYPE,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        message_id=event.id,
+        correlation_id=correlation_id or event.correlation_id,
+        timestamp=event.time,
+        type=event.type,
+    )
+
+
+def retry_copy(raw: IncomingMessage, retry: Retry, received_at: datetime) -> tuple[Message, str]:
+    """Make the copy that comes back after a while, and name the exchange where it waits."""
+    copy = _copy(raw, without_broker_headers=True)
+    copy.headers |= {
+        ATTEMPT: retry.attempts,
+        RECEIVED_AT: format_instant(received_at),
+        INTENT: retry.intent,
+        LAST_ERROR: retry.error.value,
+    }
+    return copy, retry_name(retry.delay)
+
+
+def parked_copy(raw: IncomingMessage, reason: str, queue: str) -> Message:
+    """Make the copy that a person may look at: body and properties as they came.
+
+    Its `expiration` becomes a header: as a property it would let the broker drop the message.
+    """
+    copy = _copy(raw)
+    copy.headers |= {REASON: reason, PARKED_AT: format_instant(now()), CAME_BY: queue}
+    if raw.expiration is not None:
+        copy.headers[EXPIRATION] = raw.properties.expiration
+    return copy
+
+
+async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None:
+    """Publish an event, and after its confirm the same to the one who asked for an answer."""
+    await publisher.publish_until_confirmed(
+        event_message(event), exchange=EVENTS_EXCHANGE, routing_key=event.routing_key
+    )
+    log.info("result-told", event_id=event.id)
+    queue = raw.reply_to
+    if not queue:
+        return
+    if queue.startswith(OWN_PREFIX):
+        log.warning("reply-ignored", reply_to=queue, reason="the name is the courier's own")
+        return
+    reply = event_message(event, correlation_id=raw.correlation_id)
+    try:
+        await publisher.publish(reply, exchange="", routing_key=queue)
+    except PublishFailed as error:
+        log.warning("reply-undeliverable", reply_to=queue, reason=str(error))
+
+
+async def park(publisher: Publisher, raw: IncomingMessage, reason: str, queue: str) -> None:
+    """Keep the original, unchanged, where a person can find it."""
+    await publisher.publish_until_confirmed(
+        parked_copy(raw, reason, queue), exchange="", routing_key=PARKED
+    )
+
+
+def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Message:
+    """Copy a message with all its properties.
+
+    But for `user_id`: the broker refuses a publisher who is not that user.
+    """
+    headers = {
+        name: value
+        for name, value in raw.headers.items()
+        if name.lower() not in _ROUTES_COPIES
+        and not (without_broker_headers and name.lower().startswith("x-"))
+    }
+    return Message(
+        raw.body,
+        headers=headers,
+        content_type=raw.content_type,
+        content_encoding=raw.content_encoding,
+        delivery_mode=DeliveryMode.PERSISTENT,
+        priority=raw.priority,
+        correlation_id=raw.correlation_id,
+        reply_to=raw.reply_to,
+        message_id=raw.message_id,
+        timestamp=raw.timestamp,
+        type=raw.type,
+        app_id=raw.app_id,
+    )
+
+
+def _number(value: FieldValue) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+
+
+def _instant(value: FieldValue) -> datetime:
+    try:
+        return parse_instant(value)
+    except ValueError:
+        return now()
+
+
+def _has_expired(deaths: FieldValue) -> bool:
+    """Look for an expiry outside the retry queues, where expiring is the way back."""
+    return isinstance(deaths, list) and any(_is_expiry(death) for death in deaths)
+
+
+def _is_expiry(death: FieldValue) -> bool:
+    if not isinstance(death, dict):
+        return False
+    facts: Mapping[str, FieldValue] = death
+    queue = str(facts.get("queue"))
+    return facts.get("reason") == "expired" and not queue.startswith(f"{OWN_PREFIX}retry.")

@@ -1,0 +1,79 @@
+"""Debian's RabbitMQ package, installed without starting the broker that comes with it."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from typing import Final
+
+from service.demo.probe import BrokerUnavailable
+
+# Debian's way to say "start no services" is this file (see invoke-rc.d(8)); systemd has one more.
+# A file that is there already is somebody else's policy and stays. The package lists are fetched
+# only when the package cannot be had without.
+_SCRIPT: Final = """
+set -eu
+export DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 LC_ALL=C.UTF-8
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    trap 'exit 130' INT TERM
+    printf '#!/bin/sh\\nexit 101\\n' >"$policy"
+    chmod 755 "$policy"
+fi
+install() {
+    apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends rabbitmq-server
+}
+install || { apt-get update; install; }
+"""
+
+
+async def install_rabbitmq(say: Callable[[str], None]) -> None:
+    """Install Debian's package `rabbitmq-server`; no broker is started by that.
+
+    When it is cancelled, the installation is waited for: `apt-get` gets the terminal's Ctrl-C
+    as well and ends in order, and one that is cut off in the middle leaves a broken system.
+
+    Args:
+        say: told that it is done, before it is done.
+
+    Raises:
+        BrokerUnavailable: this is no Debian, we may not, or it failed.
+    """
+    privilege = await asyncio.to_thread(_privilege)
+    say("RabbitMQ: installing Debian's package rabbitmq-server; its own service is not started")
+    command = [*privilege, "sh", "-c", _SCRIPT]
+    work = asyncio.ensure_future(
+        asyncio.to_thread(
+            subprocess.run,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    )
+    try:
+        done = await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.wait([work])
+        raise
+    if done.returncode:
+        tail = "\n".join(done.stdout.splitlines()[-5:])
+        raise BrokerUnavailable(f"apt-get could not install rabbitmq-server:\n{tail}")
+
+
+def _privilege() -> list[str]:
+    """What to put before a command that root must run; nothing where we are root."""
+    if shutil.which("apt-get") is None:
+        raise BrokerUnavailable("it can be installed from here only on Debian and its kin")
+    if os.geteuid() == 0:
+        return []
+    sudo = ["sudo", "-n"]
+    if shutil.which("sudo") and not subprocess.call(  # noqa: S603 - our own arguments, no shell
+        [*sudo, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ):
+        return sudo
+    raise BrokerUnavailable("installing it needs root, or sudo without a password")

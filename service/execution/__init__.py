@@ -1,0 +1,320 @@
+"""Around every handler: is the command new, interrupted or finished; what follows from an error.
+
+- `Execution`: one command, from the ledger's answer to a stored result or a retry.
+- `plans`: which handler, port and result belong to which command.
+- `intent`: the ledger as a handler sees it.
+- `flight`: the work runs in tasks that no delivery owns; a redelivery joins them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from service.appliances.http import Visit, visit
+from service.errors import (
+    Code,
+    CommandError,
+    Failed,
+    Reason,
+    Refused,
+    Rejection,
+)
+from service.execution.intent import LedgerIntent
+from service.execution.plans import PLANS
+from service.handlers import Outcome
+from service.ledger import Told
+from service.messages.encode import FINISHED, Event, finished_event, finished_type
+from service.messages.events import CommandRef, Failure
+from service.messages.results import Conclusion
+from service.messages.wire import now
+from service.telemetry import log
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from pydantic import BaseModel
+
+    from service.appliances.inventory import Inventory
+    from service.execution.plans import Plan
+    from service.ledger import Ledger
+    from service.messages.commands import Command
+
+_LEVELS = {
+    Conclusion.SUCCEEDED: logging.INFO,
+    Conclusion.REFUSED: logging.WARNING,
+    Conclusion.FAILED: logging.WARNING,
+    Conclusion.UNKNOWN: logging.ERROR,
+}
+
+
+@dataclass(frozen=True)
+class Received:
+    """A command as one delivery brought it.
+
+    Attributes:
+        received_at: when the courier first saw the command.
+        attempts: how many deliveries before this one sent a request.
+        had_intent: a retry copy says that a write was announced.
+        redelivered: this or an earlier process had it before.
+        last_error: why the delivery before this one did not finish it.
+        expired: the broker says that its time is over.
+    """
+
+    command: Command
+    received_at: datetime
+    attempts: int = 0
+    had_intent: bool = False
+    redelivered: bool = False
+    last_error: Code | None = None
+    expired: bool = False
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The command comes back later.
+
+    Attributes:
+        delay: one of the configured delays, in seconds.
+        attempts: how many deliveries have sent a request so far.
+        intent: a write is announced and not settled.
+        error: why it waits.
+    """
+
+    delay: int
+    attempts: int
+    intent: bool
+    error: Code
+
+
+class Execution:
+    """Runs commands.
+
+    Args:
+        inventory: the appliances.
+        ledger: what was intended and told.
+        source: the `source` of the events.
+        retry_delays: seconds, in the order in which they are taken; the last one repeats.
+        command_ttl: seconds from first receipt, for commands that say no `expirytime`.
+        recovery_ttl: seconds for which an announced write is read back.
+    """
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        ledger: Ledger,
+        *,
+        source: str,
+        retry_delays: Sequence[int],
+        command_ttl: float,
+        recovery_ttl: float,
+    ) -> None:
+        """Keep the parts."""
+        self._inventory = inventory
+        self._ledger = ledger
+        self._source = source
+        self._delays = retry_delays
+        self._command_ttl = timedelta(seconds=command_ttl)
+        self._recovery_ttl = timedelta(seconds=recovery_ttl)
+
+    async def settle(self, received: Received) -> Event | Retry:
+        """Run a command, or tell again how it ended.
+
+        Returns:
+            The event that ends it, stored if it belongs to a licence command; or a retry.
+
+        Raises:
+            Rejection: `id-conflict`; the id was used for other content.
+        """
+        command = received.command
+        plan = PLANS[type(command.data)]
+        told, intent = await self._known(command, plan)
+        if told is not None:
+            log.info("command-repeated", conclusion=told.conclusion)
+            return self._event(command, told)
+        if not intent.open:
+            if self._may_be_lost(received, plan):
+                return await self._end(received, plan, self._undetermined(plan, command, intent))
+            if received.expired or self._deadline(received) <= now():
+                return await self._end(received, plan, _out_of_time(plan, received))
+        current = Visit()
+        outcome = await self._run(plan, command, intent, current)
+        attempts = received.attempts + bool(current.requests)
+        if isinstance(outcome, Outcome):
+            return await self._end(received, plan, outcome, attempts)
+        return await self._later(received, plan, intent, outcome, attempts)
+
+    async def give_up(self, received: Received) -> Event:
+        """End a command that must not be run again: its deliveries are used up.
+
+        Raises:
+            Rejection: `delivery-limit`; nothing was written, nothing is known.
+        """
+        command = received.command
+        plan = PLANS[type(command.data)]
+        told, intent = await self._known(command, plan)
+        if told is not None:
+            return self._event(command, told)
+        if intent.open:
+            return await self._end(received, plan, self._undetermined(plan, command, intent))
+        raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
+
+    async def _known(self, command: Command, plan: Plan) -> tuple[Told | None, LedgerIntent]:
+        entry = await self._ledger.find(command.key)
+        if entry is None:
+            return None, LedgerIntent(self._ledger, command, plan.before, None)
+        if entry.digest != command.digest:
+            raise Rejection(Reason.ID_CONFLICT, [("/id", "was used for another command before")])
+        return entry.told, LedgerIntent(self._ledger, command, plan.before, entry.intent)
+
+    async def _run(
+        self, plan: Plan, command: Command, intent: LedgerIntent, current: Visit
+    ) -> Outcome[BaseModel] | CommandError:
+        """Call the handler; say how the command ended, or why it must come back."""
+        began = time.perf_counter()
+        token = visit.set(current)
+        try:
+            return await self._call(plan, command, intent)
+        except Refused as error:
+            if intent.open:
+                return error
+            return Outcome(plan.untouched(command.data), Conclusion.REFUSED, error)
+        except CommandError as error:
+            return error
+        except Exception:  # the one place where a bug must not end the service
+            log.exception("internal-error")
+            if intent.open:
+                return self._undetermined(plan, command, intent)
+            why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
+            return Outcome(plan.untouched(command.data), Conclusion.FAILED, why)
+        finally:
+            visit.reset(token)
+            if current.requests:
+                log.info(
+                    "appliance-answered",
+                    requests=current.requests,
+                    status=current.status,
+                    duration_ms=round((time.perf_counter() - began) * 1000, 1),
+                )
+
+    async def _call(self, plan: Plan, command: Command, intent: LedgerIntent) -> Outcome[BaseModel]:
+        port: object = self._inventory.port(command.data.appliance, plan.port)
+        if not plan.writes(command.data):
+            return await plan.handler(command.data, port, intent)
+        async with self._inventory.find(command.data.appliance).writing():
+            return await plan.handler(command.data, port, intent)
+
+    async def _later(
+        self,
+        received: Received,
+        plan: Plan,
+        intent: LedgerIntent,
+        error: CommandError,
+        attempts: int,
+    ) -> Event | Retry:
+        """Bring the command back after a while, or end it when its time will be over by then."""
+        if intent.open:
+            delay = self._delay(error.retry_after or self._delays[-1])
+            deadline = intent.recorded_at + self._recovery_ttl
+        else:
+            turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
+            delay = self._delay(max(error.retry_after or 0, turn))
+            deadline = self._deadline(received)
+        if now() + timedelta(seconds=delay) < deadline:
+            log.info(
+                "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
+            )
+            return Retry(delay, attempts, intent.open, error.code)
+        if intent.open:
+            outcome = self._undetermined(plan, received.command, intent)
+        else:
+            outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
+        return await self._end(received, plan, outcome, attempts)
+
+    def _delay(self, seconds: float) -> int:
+        """Choose the smallest configured delay that is not shorter, or the longest there is."""
+        fitting = [delay for delay in self._delays if delay >= seconds]
+        return min(fitting, default=max(self._delays))
+
+    def _deadline(self, received: Received) -> datetime:
+        return received.command.envelope.expirytime or received.received_at + self._command_ttl
+
+    def _may_be_lost(self, received: Received, plan: Plan) -> bool:
+        """Tell a write that an earlier ledger may have known: it is never run on a guess."""
+        if not plan.writes(received.command.data):
+            return False
+        known_since = received.command.envelope.time or received.received_at
+        older = received.redelivered and known_since < self._ledger.created_at
+        return received.had_intent or older
+
+    def _undetermined(
+        self, plan: Plan, command: Command, intent: LedgerIntent
+    ) -> Outcome[BaseModel]:
+        why = CommandError(
+            Code.OUTCOME_UNKNOWN,
+            f"a write was sent, or may have been, and what it did could not be established;"
+            f" look at {command.data.appliance}",
+        )
+        if plan.undetermined is None:
+            raise TypeError("a query is never undetermined")
+        body = plan.undetermined(command.data, intent.before)
+        return Outcome(body, Conclusion.UNKNOWN, why)
+
+    async def _end(
+        self,
+        received: Received,
+        plan: Plan,
+        outcome: Outcome[BaseModel],
+        attempts: int | None = None,
+    ) -> Event:
+        """Store how the command ended (if it is a licence command) and make the event that says it."""
+        command, finished_at = received.command, now()
+        envelope, why = command.envelope, outcome.why
+        data = FINISHED[finished_type(envelope.type)](
+            command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
+            appliance=command.data.appliance,
+            conclusion=outcome.conclusion,
+            attempts=received.attempts if attempts is None else attempts,
+            started_at=received.received_at,
+            finished_at=finished_at,
+            error=_told(why),
+            **dict(outcome.body),
+        )
+        told = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
+        if plan.recorded:
+            await self._ledger.conclude(command, told)
+        log.log(
+            _LEVELS[outcome.conclusion],
+            "command-finished",
+            conclusion=told.conclusion,
+            error_code=why.code.value if why else None,
+            attempt=data.attempts,
+            duration_ms=round((finished_at - received.received_at).total_seconds() * 1000),
+        )
+        return self._event(command, told)
+
+    def _event(self, command: Command, told: Told) -> Event:
+        return finished_event(
+            command,
+            source=self._source,
+            conclusion=told.conclusion,
+            data=told.data,
+            time=told.at,
+        )
+
+
+def _told(why: CommandError | None) -> Failure | None:
+    if why is None:
+        return None
+    return Failure(code=why.code.value, message=why.message[:1000], status=why.status)
+
+
+def _out_of_time(plan: Plan, received: Received) -> Outcome[BaseModel]:
+    """Tell the last failure; `expired` only if nothing was attempted."""
+    code = received.last_error if received.attempts else None
+    why = Failed(code or Code.EXPIRED, "the command's time ended before it could be carried out")
+    return Outcome(plan.untouched(received.command.data), Conclusion.FAILED, why)

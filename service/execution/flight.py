@@ -1,0 +1,61 @@
+"""Work in tasks that no delivery owns.
+
+A lost broker connection cancels the handler of every delivery in the middle of whatever it awaits
+(measured with FastStream 0.7.8). So a delivery only waits for the work: a redelivery of the same
+command joins it instead of starting it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.errors import Reason, Rejection
+from service.telemetry import log
+
+if TYPE_CHECKING:
+    from service.execution import Execution, Received, Retry
+    from service.messages.encode import Event
+
+
+@dataclass(frozen=True)
+class _Flight:
+    digest: str
+    task: asyncio.Task[Event | Retry]
+
+
+class Flights:
+    """The commands that are being run in this process, by source and id."""
+
+    def __init__(self, execution: Execution) -> None:
+        """Start empty."""
+        self._execution = execution
+        self._flights: dict[tuple[str, str], _Flight] = {}
+
+    async def settle(self, received: Received) -> Event | Retry:
+        """Run a command, or join the run that is under way. See `Execution.settle`."""
+        key, digest = received.command.key, received.command.digest
+        flight = self._flights.get(key)
+        if flight is None:
+            task = asyncio.create_task(self._execution.settle(received))
+            flight = self._flights[key] = _Flight(digest, task)
+            task.add_done_callback(lambda done: self._landed(key, done))
+        elif flight.digest != digest:
+            raise Rejection(Reason.ID_CONFLICT, [("/id", "was used for another command before")])
+        else:
+            log.info("command-joined")
+        return await asyncio.shield(flight.task)
+
+    async def drain(self, seconds: float) -> int:
+        """Wait for what is under way; say how many commands were not finished in time."""
+        tasks = [flight.task for flight in self._flights.values()]
+        if not tasks:
+            return 0
+        _, unfinished = await asyncio.wait(tasks, timeout=seconds)
+        return len(unfinished)
+
+    def _landed(self, key: tuple[str, str], task: asyncio.Task[Event | Retry]) -> None:
+        del self._flights[key]
+        if not task.cancelled():
+            task.exception()  # its delivery may be gone; the redelivery will ask again

@@ -1,0 +1,74 @@
+"""One async function per command: what is asked + a port → an outcome.
+
+A handler knows no broker, no HTTP and no settings. It raises what the port raises, unless it knows
+better what that means for its command. Before a write it records its intent; when it is called
+with an intent that was recorded earlier, it reads back instead of writing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from service.messages.results import Conclusion
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from service.errors import CommandError
+
+Body = TypeVar("Body", covariant=True)
+Before = TypeVar("Before")
+
+
+@dataclass(frozen=True)
+class Outcome(Generic[Body]):
+    """How a command ended.
+
+    Attributes:
+        body: the command's own part of the finished event.
+        conclusion: succeeded, unless `why` says otherwise.
+        why: the error that is told with any other conclusion.
+    """
+
+    body: Body
+    conclusion: Conclusion = Conclusion.SUCCEEDED
+    why: CommandError | None = None
+
+
+class WriteIntent(Protocol[Before]):
+    """The ledger, as a handler sees it: the intent of this one command.
+
+    Attributes:
+        before: what was read before an earlier run sent, or may have sent, the write; else None.
+        age: seconds since that was recorded.
+    """
+
+    before: Before | None
+    age: float
+
+    async def record(self, before: Before) -> None:
+        """Make it durable that the write is about to be sent.
+
+        Raises:
+            Waiting: another write on this appliance is not settled yet.
+        """
+        ...
+
+    async def withdraw(self) -> None:
+        """Take it back: the write certainly was not sent."""
+        ...
+
+
+class NoIntent:
+    """For commands that write nothing."""
+
+    before: BaseModel | None = None
+    age = 0.0
+
+    async def record(self, before: BaseModel) -> None:
+        """Refuse: a query has nothing to record."""
+        raise TypeError(f"a query records no intent, not even of {type(before).__name__}")
+
+    async def withdraw(self) -> None:
+        """Have nothing to take back."""

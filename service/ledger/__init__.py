@@ -1,0 +1,96 @@
+"""The durable record of licence commands: what was intended, and what came of it.
+
+The ledger knows what the broker cannot: the figures read before a write, and the result that was
+told. Queries write nothing to it. `sqlite` is the implementation for one process.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from service.errors import Code, Waiting
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from service.messages.commands import Command
+
+
+class IntentOpen(Waiting):
+    """Another licence write on this appliance is not settled yet; its figures must not mix."""
+
+    def __init__(self, appliance: str) -> None:
+        """Say which appliance waits for its earlier write to be settled."""
+        super().__init__(
+            Code.EXPIRED, f"an earlier licence write on {appliance} is not settled yet"
+        )
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A write that was announced and not settled.
+
+    Attributes:
+        before: what was read before it, as JSON.
+        at: when it was recorded.
+    """
+
+    before: bytes
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Told:
+    """A command's end, as it was told: the conclusion, the event's data as JSON, the instant."""
+
+    conclusion: str
+    data: bytes
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of one command; either an open intent or an end."""
+
+    digest: str
+    intent: Intent | None
+    told: Told | None
+
+
+class Ledger(Protocol):
+    """Where licence commands are recorded. Every write is durable when the call returns."""
+
+    created_at: datetime
+
+    async def find(self, key: tuple[str, str]) -> Entry | None:
+        """Look a command up by source and id."""
+        ...
+
+    async def intend(self, command: Command, before: bytes) -> Intent:
+        """Announce a write.
+
+        Raises:
+            IntentOpen: another command's write on this appliance is not settled.
+        """
+        ...
+
+    async def withdraw(self, command: Command) -> None:
+        """Take an intent back: the write was certainly not sent."""
+        ...
+
+    async def conclude(self, command: Command, told: Told) -> None:
+        """Record a command's end, before it is told."""
+        ...
+
+    async def belongs_to(self, broker: str) -> None:
+        """Bind a new ledger to its broker and virtual host; check an old one.
+
+        Raises:
+            ConfigurationError: it belongs to another one.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of the storage."""
+        ...

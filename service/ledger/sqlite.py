@@ -1,0 +1,189 @@
+"""The ledger in one SQLite file, for one process: full sync, one owner.
+
+`synchronous=FULL` makes each commit durable before the call returns (SQLite documentation,
+PRAGMA synchronous). The owner holds a lock on a file beside the database: SQLite's own locks last
+for a transaction only, and tools must be able to read while the service runs.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import aiosqlite
+
+from service.errors import ConfigurationError
+from service.ledger import Entry, Intent, IntentOpen, Told
+from service.messages.wire import format_instant, now, parse_instant
+
+if TYPE_CHECKING:
+    from service.messages.commands import Command
+
+SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
+CREATE TABLE commands (
+    source TEXT NOT NULL,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    appliance TEXT NOT NULL,
+    intended_at TEXT,
+    before BLOB,
+    concluded_at TEXT,
+    conclusion TEXT,
+    data BLOB,
+    PRIMARY KEY (source, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
+"""
+_FIND = """
+SELECT digest, intended_at, before, concluded_at, conclusion, data
+FROM commands WHERE source = ? AND id = ?
+"""
+_INTEND = """
+INSERT INTO commands (source, id, type, digest, appliance, intended_at, before)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
+_WITHDRAW = "DELETE FROM commands WHERE source = ? AND id = ? AND concluded_at IS NULL"
+_CONCLUDE = """
+INSERT INTO commands (source, id, type, digest, appliance, concluded_at, conclusion, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (source, id) DO UPDATE SET
+    concluded_at = excluded.concluded_at, conclusion = excluded.conclusion, data = excluded.data
+WHERE concluded_at IS NULL
+"""
+
+
+class SqliteLedger:
+    """A `Ledger` in a file."""
+
+    def __init__(self, connection: aiosqlite.Connection, lock: int, created_at: datetime) -> None:
+        """Use `open`."""
+        self._connection = connection
+        self._lock = lock
+        self.created_at = created_at
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the ledger, or make a new one.
+
+        Raises:
+            ConfigurationError: another courier owns it, it is newer than this program, or it
+                cannot be written.
+        """
+        lock = _own(path)
+        try:
+            connection = await aiosqlite.connect(path, isolation_level=None)
+        except BaseException:
+            os.close(lock)
+            raise
+        try:
+            created_at = await _prepare(connection, path)
+        except sqlite3.Error as error:
+            await connection.close()
+            os.close(lock)
+            raise ConfigurationError(
+                f"COURIER_LEDGER_URL: {path} cannot be used: {error}"
+            ) from None
+        except BaseException:
+            await connection.close()
+            os.close(lock)
+            raise
+        return cls(connection, lock, created_at)
+
+    async def find(self, key: tuple[str, str]) -> Entry | None:
+        """Look a command up by source and id."""
+        async with self._connection.execute(_FIND, key) as cursor:
+            row = await cursor.fetchone()
+        if row is None:
+            return None
+        digest, intended_at, before, concluded_at, conclusion, data = row
+        return Entry(
+            digest=digest,
+            intent=Intent(before, parse_instant(intended_at)) if intended_at else None,
+            told=Told(conclusion, data, parse_instant(concluded_at)) if concluded_at else None,
+        )
+
+    async def intend(self, command: Command, before: bytes) -> Intent:
+        """Announce a write. See `Ledger`."""
+        intent = Intent(before, now())
+        try:
+            await self._connection.execute(
+                _INTEND, (*_identity(command), format_instant(intent.at), before)
+            )
+        except sqlite3.IntegrityError:
+            raise IntentOpen(command.data.appliance) from None
+        return intent
+
+    async def withdraw(self, command: Command) -> None:
+        """Take an intent back. See `Ledger`."""
+        await self._connection.execute(_WITHDRAW, command.key)
+
+    async def conclude(self, command: Command, told: Told) -> None:
+        """Record an end; the first one stays. See `Ledger`."""
+        await self._connection.execute(
+            _CONCLUDE, (*_identity(command), format_instant(told.at), told.conclusion, told.data)
+        )
+
+    async def belongs_to(self, broker: str) -> None:
+        """Bind the ledger to its broker. See `Ledger`."""
+        async with self._connection.execute("SELECT broker FROM about") as cursor:
+            row = await cursor.fetchone()
+        if row is None or row[0] is None:
+            await self._connection.execute("UPDATE about SET broker = ?", (broker,))
+        elif row[0] != broker:
+            raise ConfigurationError(
+                f"COURIER_LEDGER_URL: this ledger belongs to {row[0]}, not to {broker}"
+            )
+
+    async def close(self) -> None:
+        """Close the file and let go of the lock."""
+        await self._connection.close()
+        os.close(self._lock)
+
+
+def _identity(command: Command) -> tuple[str, str, str, str, str]:
+    return (*command.key, command.envelope.type, command.digest, command.data.appliance)
+
+
+def _own(path: Path) -> int:
+    """Take the lock that only one courier can hold; it goes with the process."""
+    try:
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(
+            f"COURIER_LEDGER_URL: {path} cannot be used: {error.strerror}"
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise ConfigurationError(
+            f"COURIER_LEDGER_URL: another courier owns {path}; for several couriers use PostgreSQL"
+        ) from None
+    return lock
+
+
+async def _prepare(connection: aiosqlite.Connection, path: Path) -> datetime:
+    await connection.execute("PRAGMA journal_mode = WAL")
+    await connection.execute("PRAGMA synchronous = FULL")
+    async with connection.execute("PRAGMA user_version") as cursor:
+        (version,) = await cursor.fetchone() or (0,)
+    if version > SCHEMA_VERSION:
+        raise ConfigurationError(f"COURIER_LEDGER_URL: {path} was written by a newer courier")
+    if version == 0:
+        created = f"INSERT INTO about VALUES ('{format_instant(now())}', NULL);"
+        await connection.executescript(
+            f"BEGIN;{_SCHEMA}{created}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
+        )
+        with suppress(OSError):
+            path.chmod(0o600)
+    async with connection.execute("SELECT created_at FROM about") as cursor:
+        (created_at,) = await cursor.fetchone() or (None,)
+    return parse_instant(created_at)

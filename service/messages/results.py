@@ -1,0 +1,186 @@
+"""What a command can result in: the part of a finished event that is the command's own.
+
+Every field is always present; what is not known is None. `of` tells the case in which nothing
+was written or read. Contracts: `contracts/events/`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from service.messages.commands import (
+    ActivateSmsLicense,
+    ApplyVoiceLicense,
+    LicenseFile,
+    QueryDevices,
+    QuerySmsBalance,
+)
+from service.messages.wire import Count, Frozen, masked
+
+
+class Conclusion(StrEnum):
+    """How a command ended. A closed list."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+class Effect(StrEnum):
+    """What a licence command did to the appliance. A closed list."""
+
+    ADDED = "added"
+    UNCHANGED = "unchanged"
+    ACCEPTED = "accepted"
+    NONE = "none"
+    UNDETERMINED = "undetermined"
+
+
+def member(enum: type[StrEnum], *allowed: str) -> AfterValidator:
+    """Accept the text of a member (of the allowed ones only, where they are named)."""
+
+    def check(value: str) -> str:
+        if value not in (allowed or set(enum)):
+            raise ValueError("is not one of the known values")
+        return enum(value)
+
+    return AfterValidator(check)
+
+
+class SmsBalance(Frozen):
+    """SMS bought in all, used and left. Source: `GET /api/v1/fortiguardmessages/`."""
+
+    total_sms: Count
+    used_sms: Count
+    available_sms: Count
+
+
+class Balance(Frozen):
+    """What `query-sms-balance` tells beside the common part."""
+
+    total_sms: Count | None = None
+    used_sms: Count | None = None
+    available_sms: Count | None = None
+
+    @classmethod
+    def of(cls, _: QuerySmsBalance) -> Balance:
+        """What is told when the balance could not be read."""
+        return cls()
+
+
+class SmsActivation(Frozen):
+    """What `activate-sms-license` tells beside the common part."""
+
+    dry_run: bool
+    license: Annotated[str, Field(pattern=r"^\*{4}-\*{4}-\*{4}-\*{4}-[A-Za-z0-9]{4}$")]
+    effect: Annotated[
+        str,
+        member(Effect, Effect.ADDED, Effect.UNCHANGED, Effect.NONE, Effect.UNDETERMINED),
+    ] = Effect.NONE
+    added_sms: Count | None = 0
+    before: SmsBalance | None = None
+    after: SmsBalance | None = None
+
+    @classmethod
+    def of(cls, asked: ActivateSmsLicense) -> SmsActivation:
+        """What is told when nothing was written."""
+        return cls(dry_run=asked.dry_run, license=masked(asked.license))
+
+    @classmethod
+    def undetermined(
+        cls, asked: ActivateSmsLicense, before: SmsBalance | None, after: SmsBalance | None = None
+    ) -> SmsActivation:
+        """What is told when a write was sent and nobody can say what it did."""
+        told = {"effect": Effect.UNDETERMINED, "added_sms": None, "before": before, "after": after}
+        return cls.of(asked).model_copy(update=told)
+
+
+class FileInfo(Frozen):
+    """A licence file without its content."""
+
+    name: str
+    size: Annotated[int, Field(ge=1, le=1024 * 1024)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class DeviceIdentity(Frozen):
+    """What a FortiVoice says about itself when one logs in."""
+
+    model: str | None = None
+    serial: str | None = None
+    version: str | None = None
+
+
+class VoiceApplication(Frozen):
+    """What `apply-voice-license` tells beside the common part."""
+
+    dry_run: bool
+    file: FileInfo
+    effect: Annotated[str, member(Effect, Effect.ACCEPTED, Effect.NONE, Effect.UNDETERMINED)] = (
+        Effect.NONE
+    )
+    device: DeviceIdentity | None = None
+
+    @classmethod
+    def of(cls, asked: ApplyVoiceLicense) -> VoiceApplication:
+        """What is told when nothing was written."""
+        return cls(dry_run=asked.dry_run, file=describe(asked.file))
+
+    @classmethod
+    def undetermined(
+        cls, asked: ApplyVoiceLicense, device: DeviceIdentity | None
+    ) -> VoiceApplication:
+        """What is told when a write was sent and nobody can say what it did."""
+        told = {"effect": Effect.UNDETERMINED, "device": device}
+        return cls.of(asked).model_copy(update=told)
+
+
+class Extension(Frozen):
+    """The extension that a phone belongs to."""
+
+    id: str | None
+    number: str | None
+    display_name: str | None
+
+
+class Device(Frozen):
+    """A phone as FortiVoice lists it. Times are the appliance's own, without a zone."""
+
+    mac: str | None
+    phone_type: str | None
+    name: str | None
+    description: str | None
+    assigned: bool | None
+    profile: str | None
+    extension: Extension | None
+    ip: str | None
+    info: str | None
+    registered: bool | None
+    last_register: str | None
+    expiration: str | None
+
+
+class DeviceList(Frozen):
+    """What `query-devices` tells beside the common part."""
+
+    devices: Annotated[tuple[Device, ...] | None, Field(strict=False)] = None
+    total: Count | None = None
+    start: Count
+    next: Count | None = None
+    complete: bool | None = None
+
+    @classmethod
+    def of(cls, asked: QueryDevices) -> DeviceList:
+        """What is told when the list could not be read."""
+        return cls(start=asked.start)
+
+
+def describe(file: LicenseFile) -> FileInfo:
+    """Tell a file by name, size and checksum."""
+    content = file.content.get_secret_value()
+    return FileInfo(name=file.name, size=len(content), sha256=hashlib.sha256(content).hexdigest())

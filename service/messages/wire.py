@@ -1,0 +1,138 @@
+"""The types that commands and events share, and JSON that is read strictly."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any, NoReturn
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+
+from service.errors import Reason, Rejection
+
+MAX_BYTES = 2 * 1024 * 1024
+"""The largest message that is looked into: 2 MiB."""
+
+_RFC3339 = re.compile(
+    r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt]"
+    r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
+)
+
+
+def parse_instant(value: object) -> datetime:
+    """Read an RFC 3339 instant; a leap second counts as the second before it.
+
+    Raises:
+        ValueError: it is no such text, or a day that no calendar has.
+    """
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not _RFC3339.fullmatch(value):
+        raise ValueError("must be an RFC 3339 instant")
+    text = value.upper()
+    if text[17:19] == "60":
+        text = text[:17] + "59" + text[19:]
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be an RFC 3339 instant") from None
+
+
+def format_instant(value: datetime) -> str:
+    """Write an instant the way that every event does: UTC, milliseconds, `Z`."""
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def now() -> datetime:
+    """The instant, cut to the milliseconds that are told."""
+    instant = datetime.now(UTC)
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+Instant = Annotated[
+    datetime,
+    BeforeValidator(parse_instant),
+    PlainSerializer(format_instant, return_type=str, when_used="json"),
+]
+Id = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
+UriReference = Annotated[
+    str,
+    Field(
+        pattern=r"^(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$",
+        min_length=1,
+        max_length=255,
+    ),
+]
+EventType = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
+ApplianceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
+Traceparent = Annotated[str, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
+Tracestate = Annotated[str, Field(pattern=r"^[ -~]{1,512}$")]
+
+
+class Frozen(BaseModel):
+    """A value that travels. Strict: "yes" is no boolean and "1" no number."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="ignore", hide_input_in_errors=True)
+
+
+def _refuse_null(value: object) -> object:
+    if value is None:
+        raise ValueError("may be left out, but not null")
+    return value
+
+
+NotNull = BeforeValidator(_refuse_null)
+"""For an optional field: absent is None inside, null outside is refused."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What can be read of a message that may not be a command; None where it cannot."""
+
+    id: str | None = None
+    source: str | None = None
+    type: str | None = None
+    correlationid: str | None = None
+
+
+def masked(license_key: SecretStr) -> str:
+    """Show a licence as it may be shown: its last four characters."""
+    return "****-****-****-****-" + license_key.get_secret_value()[-4:]
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a second value for a key: a second `dry_run` must not win."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("an object has the same key twice")
+    return found
+
+
+def _no_constant(_: str) -> NoReturn:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def parse_json(body: bytes) -> Any:
+    """Read JSON as RFC 8259 has it, without the liberties that the library takes.
+
+    Raises:
+        Rejection: `not-json`, for bad UTF-8, bad JSON, keys given twice, absurd depth or numbers.
+    """
+    try:
+        return json.loads(
+            body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+    except UnicodeDecodeError:
+        raise Rejection(Reason.NOT_JSON, [("", "is not UTF-8")]) from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise Rejection(Reason.NOT_JSON, [("", f"{error.msg} at {where}")]) from None
+    except RecursionError:
+        raise Rejection(Reason.NOT_JSON, [("", "is nested too deeply")]) from None
+    except ValueError as error:
+        text = str(error) if "same key" in str(error) or "NaN" in str(error) else "absurd number"
+        raise Rejection(Reason.NOT_JSON, [("", text)]) from None

@@ -1,0 +1,141 @@
+"""What can be set, from the environment (prefix `COURIER_`), then from `.env`.
+
+Durations are seconds. A value that cannot be used is one clear error with the variable's name
+and without the value, which may hold a password.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from yarl import URL
+
+from service.errors import ConfigurationError
+
+PREFIX = "COURIER_"
+HEARTBEAT = 10
+"""Seconds. A frozen broker is noticed after three of them; the library's default takes 183 s."""
+
+
+class Settings(BaseSettings):
+    """Every setting of the service. See the README for the table."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    broker_url: SecretStr = SecretStr("amqp://guest:guest@localhost:5672/")
+    broker_password_file: Path | None = None
+    broker_ca_file: Path | None = None
+    broker_cert_file: Path | None = None
+    broker_key_file: Path | None = None
+    appliances_file: Path = Path("appliances.toml")
+    ledger_url: str = Field("sqlite:///courier.db", pattern=r"^(sqlite:///.|postgresql://.)")
+    source: str = Field("/courier", pattern=r"^[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,255}$")
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8080, ge=0, le=65535)
+    log_format: Literal["json", "console"] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    prefetch: PositiveInt = Field(50, le=1000)
+    retry_delays: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
+        (5, 30, 120, 600), min_length=1
+    )
+    command_ttl: PositiveFloat = 3600
+    recovery_ttl: PositiveFloat = 86400
+    credentials_cooldown: PositiveFloat = 300
+    drain_timeout: PositiveFloat = 25
+
+    @field_validator("retry_delays", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        """Accept `5,30,120`."""
+        if not isinstance(value, str):
+            return value
+        parts = [part.strip() for part in value.split(",")]
+        if not all(part.isdecimal() for part in parts):
+            raise ValueError("must be whole seconds, comma-separated, such as 5,30,120,600")
+        return tuple(int(part) for part in parts)
+
+    @field_validator("broker_url")
+    @classmethod
+    def _check_scheme(cls, value: SecretStr) -> SecretStr:
+        """Refuse what is no AMQP address before a library does it less clearly."""
+        for part in value.get_secret_value().split(","):
+            try:
+                url = URL(part.strip())
+            except ValueError:
+                raise ValueError("is not an address") from None
+            if url.scheme not in {"amqp", "amqps"} or not url.host:
+                raise ValueError("must be amqp:// or amqps:// with a host")
+        return value
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """Read the settings; what is given here wins over environment and file.
+
+        Raises:
+            ConfigurationError: one line per variable that cannot be used, without its value.
+        """
+        try:
+            return cls.model_validate(cls(**overrides))  # type: ignore[arg-type]  # checked by pydantic
+        except ValidationError as error:
+            raise ConfigurationError("\n".join(_explain(error))) from None
+
+    def broker_addresses(self, name: str) -> list[URL]:
+        """Give the broker's addresses in order, complete with password and heartbeat.
+
+        Args:
+            name: what the broker's administrator reads beside the connection.
+        """
+        password = _first_line(self.broker_password_file, "BROKER_PASSWORD_FILE")
+        addresses = []
+        for part in self.broker_url.get_secret_value().split(","):
+            url = URL(part.strip())
+            url = url.with_password(password) if password else url
+            defaults = {"heartbeat": str(HEARTBEAT), "name": name}
+            addresses.append(url.with_query(defaults | dict(url.query)))
+        return addresses
+
+    def broker_tls(self) -> ssl.SSLContext | None:
+        """Build the TLS context for `amqps://`, or None when no file is set.
+
+        Raises:
+            ConfigurationError: a file cannot be read as what it should be.
+        """
+        files = (self.broker_ca_file, self.broker_cert_file, self.broker_key_file)
+        if not any(files):
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.broker_ca_file)
+            if self.broker_cert_file:
+                context.load_cert_chain(self.broker_cert_file, self.broker_key_file)
+        except OSError as error:
+            raise ConfigurationError(
+                f"{PREFIX}BROKER_CA_FILE, _CERT_FILE or _KEY_FILE cannot be used: {error.strerror}"
+            ) from None
+        return context
+
+
+def _first_line(path: Path | None, variable: str) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text(encoding="utf-8").splitlines()[0]
+    except (OSError, IndexError, UnicodeDecodeError):
+        raise ConfigurationError(f"{PREFIX}{variable}: no password can be read there") from None
+
+
+def _explain(error: ValidationError) -> list[str]:
+    lines = []
+    for item in error.errors(include_input=False, include_url=False):
+        name = PREFIX + ".".join(str(part) for part in item["loc"]).upper()
+        lines.append(f"{name}: {item['msg'].removeprefix('Value error, ')}")
+    return lines

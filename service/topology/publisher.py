@@ -1,0 +1,183 @@
+"""The publishing connection: nothing counts as told before the broker has confirmed it.
+
+A connection of its own, so that an alarm that blocks publishing does not stop the acks on the
+consuming one. Published with aio-pika itself: FastStream's `publish(timeout=)` is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, cast
+
+import aio_pika
+from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
+from aiormq.exceptions import AuthenticationError, DeliveryError
+from pamqp.commands import Basic
+
+from service.errors import ConfigurationError, PublishFailed
+from service.telemetry import log
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator, Sequence
+
+    from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
+    import aiormq
+    from aio_pika.abc import UnderlayConnection
+    from yarl import URL
+
+CONFIRM_TIMEOUT = 10.0
+"""Seconds to wait for a confirm. A publish that timed out may arrive all the same."""
+
+CONNECT_TIMEOUT = 10.0
+_LONGEST_PAUSE = 5.0
+
+
+async def connect(
+    addresses: Sequence[URL], tls: ssl.SSLContext | None
+) -> tuple[AbstractRobustConnection, URL]:
+    """Connect to the first broker that answers; wait until one does.
+
+    Returns:
+        The connection and the address that answered.
+
+    Raises:
+        ConfigurationError: the broker refuses the user, the password or the virtual host.
+    """
+    pause, told = 0.5, False
+    while True:
+        for address in addresses:
+            try:
+                connection = await aio_pika.connect_robust(
+                    address,
+                    ssl_context=tls if address.scheme == "amqps" else None,
+                    timeout=CONNECT_TIMEOUT,
+                    reconnect_interval=1,
+                )
+            except (AuthenticationError, ProbableAuthenticationError) as error:
+                raise ConfigurationError(
+                    f"COURIER_BROKER_URL: {_host(address)} refuses the login: {error}"
+                ) from None
+            except (AMQPError, OSError, TimeoutError) as error:
+                if _is_final(error):
+                    raise ConfigurationError(
+                        f"COURIER_BROKER_URL: {_host(address)} refuses the connection: {error}"
+                    ) from None
+                if not told:
+                    log.warning("broker-unreachable", broker=_host(address), reason=str(error))
+            else:
+                return connection, address
+        told = True
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, _LONGEST_PAUSE)
+
+
+def identity_of(connection: AbstractRobustConnection) -> str:
+    """Name broker and virtual host in a way that survives a change of address."""
+    transport = cast("UnderlayConnection", connection.transport)
+    properties = cast("aiormq.Connection", transport.connection).server_properties
+    cluster = properties.get("cluster_name") or "unnamed"
+    if isinstance(cluster, bytes):
+        cluster = cluster.decode(errors="replace")
+    return f"{cluster}{cast('aiormq.Connection', transport.connection).url.path or '/'}"
+
+
+def _is_final(error: BaseException) -> bool:
+    """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
+    return "NOT_ALLOWED" in str(error) or "vhost" in str(error)
+
+
+def _host(address: URL) -> str:
+    return f"{address.host}:{address.port or 5672}{address.path}"
+
+
+class Publisher:
+    """Publishes with confirms, mandatory and persistent.
+
+    Args:
+        connection: used for nothing but publishing and declaring.
+        channel: opened with `on_return_raises`, so that a message without a queue is an error.
+    """
+
+    def __init__(
+        self, connection: AbstractRobustConnection, channel: AbstractRobustChannel
+    ) -> None:
+        """Use `open`."""
+        self.connection = connection
+        self._channel = channel
+        self._sending: dict[str, asyncio.Future[None]] = {}
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Say why nothing can be published, or None when it can."""
+        return None if self.connection.connected.is_set() else "broker-disconnected"
+
+    @classmethod
+    async def open(cls, connection: AbstractRobustConnection) -> Publisher:
+        """Open the publishing channel."""
+        connection.close_callbacks.add(_lost)
+        connection.reconnect_callbacks.add(_restored)
+        channel = await connection.channel(on_return_raises=True)
+        return cls(connection, channel)
+
+    async def publish(self, message: aio_pika.Message, *, exchange: str, routing_key: str) -> None:
+        """Publish once.
+
+        Raises:
+            PublishFailed: returned, refused, or not confirmed in time.
+        """
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT), self._alone(message.message_id):
+                target = await self._channel.get_exchange(exchange, ensure=False)
+                answer = await target.publish(message, routing_key, mandatory=True)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            raise PublishFailed("the connection was lost before the confirm") from None
+        except DeliveryError as error:
+            raise PublishFailed(f"the broker returned or refused it: {error!r:.200}") from None
+        except (AMQPError, OSError, RuntimeError, TimeoutError) as error:
+            raise PublishFailed(repr(error)[:200]) from None
+        if not isinstance(answer, Basic.Ack):
+            raise PublishFailed(f"the broker answered {type(answer).__name__}")
+
+    async def publish_until_confirmed(
+        self, message: aio_pika.Message, *, exchange: str, routing_key: str
+    ) -> None:
+        """Publish, again and again, until the broker confirms. Only cancellation ends it sooner."""
+        pause = 0.1
+        while True:
+            try:
+                return await self.publish(message, exchange=exchange, routing_key=routing_key)
+            except PublishFailed as error:
+                log.warning(
+                    "publish-repeated", exchange=exchange, reason=str(error), retry_in=pause
+                )
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, _LONGEST_PAUSE)
+
+    @asynccontextmanager
+    async def _alone(self, message_id: str | None) -> AsyncIterator[None]:
+        """Never have two messages with one id in flight: their outcomes would be mixed up."""
+        if message_id is None:
+            yield
+            return
+        while (other := self._sending.get(message_id)) is not None:
+            await asyncio.wait([other])
+        mine = self._sending[message_id] = asyncio.get_running_loop().create_future()
+        try:
+            yield
+        finally:
+            del self._sending[message_id]
+            mine.set_result(None)
+
+
+async def _lost(_: object, error: BaseException | None) -> None:
+    if error is not None and not isinstance(error, asyncio.CancelledError):
+        log.warning("broker-connection-lost", connection="publishing", reason=str(error)[:200])
+
+
+async def _restored(_: object) -> None:
+    log.info("broker-connection-restored", connection="publishing")

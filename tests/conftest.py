@@ -1,0 +1,85 @@
+"""What every test lives by: no sockets unless its folder has them, no skipping, one broker."""
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import pytest
+from anyio.from_thread import start_blocking_portal
+
+from service.demo.broker import Node, running_broker
+from tests.support.rabbit import Rabbit
+
+_TESTS: Final = Path(__file__).parent
+# Sockets are switched off by pytest's options. These folders have them, to this machine only.
+_WITH_SOCKETS: Final = ("broker", "system", "appliances", "unit/simulator")
+_LOOPBACK: Final = ["127.0.0.1", "::1"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if any(item.path.is_relative_to(_TESTS / folder) for folder in _WITH_SOCKETS):
+            item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _fail_if_skipped(report)
+    return report
+
+
+def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """A test that does not run shows nothing, and nobody reads why: it counts as failed."""
+    if report.skipped and not hasattr(report, "wasxfail"):
+        why = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"A skipped test is a failed test here. {why}"
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[Rabbit]:
+    """One real RabbitMQ for the run.
+
+    An own one, in Docker or as a private node, unless COURIER_TEST_BROKER_URL names another. That
+    one must have the management plugin, with an administrator's credentials and the address in
+    COURIER_TEST_BROKER_API (http://user:password@host:15672/api): each test gets a virtual host of
+    its own there. What breaks the broker on purpose needs an own one, and fails otherwise.
+    """
+    given = os.environ.get("COURIER_TEST_BROKER_URL")
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(running_broker(given=given, say=print)) as found,
+    ):
+        api = found.api or os.environ.get("COURIER_TEST_BROKER_API")
+        if api is None:
+            pytest.fail("COURIER_TEST_BROKER_URL is set, COURIER_TEST_BROKER_API is not")
+        rabbit = Rabbit(found.url, api, found.node)
+        yield rabbit
+        rabbit.close()
+
+
+@pytest.fixture
+def amqp_url(broker: Rabbit) -> Iterator[str]:
+    """A virtual host for one test, by its URL."""
+    vhost = f"test-{uuid4().hex[:12]}"
+    broker.create_vhost(vhost)
+    yield broker.url_of(vhost)
+    broker.delete_vhost(vhost)
+
+
+@pytest.fixture
+def node(broker: Rabbit, amqp_url: str) -> Iterator[Node]:  # noqa: ARG001 - it is deleted after this
+    """The running broker itself, to be broken; whatever a test does, the next one finds it well."""
+    yield broker.node
+    broker.node.thaw()
+    broker.node.start()
