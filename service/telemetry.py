@@ -97,12 +97,13 @@ about = structlog.contextvars.bound_contextvars
 
 
 def _stamp(_: object, __: str, fields: Fields) -> Fields:
-    """Put time, level and slug first, so that the eye finds them."""
+    """Put time, level and slug first, so that the eye finds them; leave out what does not apply."""
+    level, event = fields.pop("level"), fields.pop("event")
     return {
         "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "level": fields.pop("level"),
-        "event": fields.pop("event"),
-        **fields,
+        "level": level,
+        "event": event,
+        **{name: value for name, value in fields.items() if value is not None},
     }
 
 

@@ -200,7 +200,7 @@ class Consumers:
             correlation_id=command.correlation_id,
             appliance=command.data.appliance,
         ):
-            log.info("command-received", attempt=story.attempts or None)
+            log.info("command-received", attempt=story.attempts + 1)
             await self._answer(delivery, command, story)
 
     async def _answer(self, delivery: Delivery, command: Command, story: Story) -> None:

@@ -50,7 +50,7 @@ class Entry:
 class Books:
     """What one appliance saw and did, from its start on.
 
-    A request counts from its last byte until its answer is sent; one whose client went away counts
+    A request counts from its last byte until its answer is ready; one whose client went away counts
     until the appliance is done with it, because the appliance does not know.
 
     Attributes:
