@@ -1,0 +1,124 @@
+"""A provisioning workflow, written from the contracts alone: sends commands, hears events."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import aio_pika
+from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
+from jsonschema import Draft202012Validator
+
+from tests.support.wait import until
+
+CONTRACTS = Path(__file__).parents[2] / "contracts"
+SOURCE = "/workflow"
+Json = dict[str, Any]
+
+
+def schema_of(event_type: str) -> Draft202012Validator:
+    """The contract of an event, found by its type as `contracts/README.md` says."""
+    name, version = event_type.removeprefix("courier.").rsplit(".", 1)
+    path = CONTRACTS / "events" / name / f"{version}.schema.json"
+    return Draft202012Validator(json.loads(path.read_text()))
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One event as it was delivered."""
+
+    routing_key: str
+    event: Json
+    message: AbstractIncomingMessage
+
+    @property
+    def data(self) -> Json:
+        return dict(self.event["data"])
+
+
+def licence(number: int) -> str:
+    return f"AB12-CD34-{number:04d}-EF56-{number:04d}"
+
+
+def command(name: str, data: Json, *, id: str | None = None, **attributes: object) -> Json:  # noqa: A002
+    return {
+        "specversion": "1.0",
+        "id": id or str(uuid4()),
+        "source": SOURCE,
+        "type": f"courier.{name}.v1",
+        **attributes,
+        "data": data,
+    }
+
+
+class Workflow:
+    """Bound to all events before it sends anything."""
+
+    def __init__(self, connection: AbstractRobustConnection, channel: AbstractChannel) -> None:
+        self._connection = connection
+        self.channel = channel
+        self.heard: list[Heard] = []
+
+    async def listen(self) -> None:
+        queue = await self.channel.declare_queue(
+            f"workflow-{uuid4().hex}", durable=True, arguments={"x-queue-type": "quorum"}
+        )
+        await queue.bind("courier.events", "#")
+        await queue.consume(self._on_event)
+
+    async def _on_event(self, message: AbstractIncomingMessage) -> None:
+        event = json.loads(message.body)
+        self.heard.append(Heard(message.routing_key or "", event, message))
+        await message.ack()
+
+    async def send(self, *documents: Json, **properties: Any) -> None:
+        exchange = await self.channel.get_exchange("courier.commands", ensure=False)
+        for document in documents:
+            await self.put(json.dumps(document).encode(), document["type"], exchange, **properties)
+
+    async def put(
+        self,
+        body: bytes,
+        routing_key: str,
+        exchange: aio_pika.abc.AbstractExchange | None = None,
+        **properties: Any,
+    ) -> None:
+        """Publish any bytes as a command."""
+        if exchange is None:
+            exchange = await self.channel.get_exchange("courier.commands", ensure=False)
+        message = aio_pika.Message(body, delivery_mode=2, **properties)
+        await exchange.publish(message, routing_key)
+
+    def answers(self, command_id: str) -> list[Heard]:
+        """Every event that was told about a command."""
+        return [each for each in self.heard if each.event.get("causationid") == command_id]
+
+    async def answer(self, command_id: str, *, patience: float = 15.0) -> Heard:
+        """The first event about a command; it must follow its contract."""
+        found = await until(lambda: self.answers(command_id), patience=patience)
+        schema_of(found[0].event["type"]).validate(found[0].event)
+        return found[0]
+
+    async def parked(self) -> AbstractIncomingMessage | None:
+        queue = await self.channel.get_queue("courier.parked", ensure=False)
+        return await queue.get(no_ack=True, fail=False)
+
+
+@asynccontextmanager
+async def working(url: str) -> AsyncIterator[Workflow]:
+    """A workflow; the service must have declared its exchanges before."""
+    connection = await aio_pika.connect_robust(url, reconnect_interval=0.5)
+    async with connection:
+        workflow = Workflow(connection, await connection.channel())
+        await workflow.listen()
+        yield workflow
+
+
+async def gather_answers(workflow: Workflow, ids: list[str], *, patience: float) -> list[Heard]:
+    """One answer for each command, in order."""
+    async with asyncio.timeout(patience):
+        return [await workflow.answer(each, patience=patience) for each in ids]
