@@ -18,7 +18,8 @@ from service.execution.flight import Flights
 from service.ledger.sqlite import SqliteLedger
 from service.telemetry import log
 from service.topology import declare
-from service.topology.publisher import Publisher, connect, identity_of
+from service.topology.connection import connect, identity_of
+from service.topology.publisher import Publisher
 from service.web import Web
 
 if TYPE_CHECKING:

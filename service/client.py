@@ -17,7 +17,7 @@ from service.consumers.telling import CONTENT_TYPE
 from service.errors import ConfigurationError
 from service.messages.wire import format_instant
 from service.topology import COMMANDS_EXCHANGE
-from service.topology.publisher import connect
+from service.topology.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

@@ -20,7 +20,7 @@ from service.errors import CommandError, ConfigurationError
 from service.settings import Settings
 from service.telemetry import configure
 from service.topology import declare
-from service.topology.publisher import connect, identity_of
+from service.topology.connection import connect, identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service.simulator import Simulator
+if TYPE_CHECKING:
+    from service.simulator import Simulator
 
 
 def simulate(
@@ -35,6 +36,8 @@ def simulate(
     to misbehave on the control page. Run the service against them with
     [bold]COURIER_APPLIANCES_FILE=simulated/appliances.toml courier serve[/bold].
     """
+    from service.simulator import Simulator  # noqa: PLC0415  the service starts faster without it
+
     simulator = Simulator(
         fortiauthenticators=fortiauthenticators,
         fortivoices=fortivoices,

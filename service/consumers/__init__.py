@@ -28,6 +28,7 @@ from service.messages.encode import rejected_event
 from service.messages.wire import Identity
 from service.telemetry import about, log
 from service.topology import QUARANTINE, SQLITE_OWNER, quarantine_queue, work_queues
+from service.topology.connection import Watch
 
 if TYPE_CHECKING:
     import ssl
@@ -267,18 +268,7 @@ def _broker(
         name: what the broker's administrator reads beside the connection.
         connected: cleared while the connection is lost, set when all of it is restored.
     """
-
-    async def lost(_: object, error: BaseException | None) -> None:
-        if connected is not None:
-            connected.clear()
-        if error is not None and not isinstance(error, asyncio.CancelledError):
-            log.warning("broker-connection-lost", connection=name, reason=str(error)[:200])
-
-    async def restored(_: object) -> None:
-        if connected is not None:
-            connected.set()
-        log.info("broker-connection-restored", connection=name)
-
+    watch = Watch(name, connected)
     return RabbitBroker(
         url.update_query({"name": f"courier {name}"}),
         security=BaseSecurity(ssl_context=tls, use_ssl=True) if tls else None,
@@ -286,8 +276,8 @@ def _broker(
         fail_fast=True,
         graceful_timeout=None,
         apply_types=False,
-        on_close=[lost],
-        on_reconnected=[restored],
+        on_close=[watch.lost],
+        on_reconnected=[watch.restored],
         logger=None,
     )
 

@@ -8,6 +8,7 @@ import importlib
 import os
 import queue
 import secrets
+import socket
 import threading
 import time
 import warnings
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-from service.demo.node import ERLANG_ARGUMENTS
+from service.demo.node import ERLANG_ARGUMENTS, SETTLE
 from service.demo.probe import BrokerUnavailable, free_ports, wait_until_ready
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ IMAGE: Final = "rabbitmq:4-management-alpine"
 _USER: Final = "courier"
 _AMQP: Final = 5672
 _HTTP: Final = 15672
+_DAEMON: Final = "unix:///var/run/docker.sock"
 _DAEMON_PATIENCE: Final = 3.0
 _PULL_PATIENCE: Final = 10.0
 _START_PATIENCE: Final = 60.0
@@ -98,6 +100,10 @@ class ContainerNode:
         self._container.get_wrapped_container().kill()
         self._container.get_wrapped_container().wait()
 
+    def settle(self) -> None:
+        """Have it write down which queues it has, so that the newest outlive a kill."""
+        self.ctl(*SETTLE)
+
     def freeze(self) -> None:
         """Stop it in its tracks: its connections stay open and nothing answers."""
         self._container.get_wrapped_container().pause()
@@ -148,6 +154,8 @@ def ensure_image(image: str, say: Callable[[str], None], given_up: threading.Eve
     Raises:
         BrokerUnavailable: the package is missing, no daemon answers, or the image is not to be had.
     """
+    # First without Docker's package, which leaves a socket open when nobody answers.
+    _knock(os.environ.get("DOCKER_HOST", _DAEMON))
     _package("testcontainers.core")
     docker = _package("docker")
     try:
@@ -169,6 +177,18 @@ def ensure_image(image: str, say: Callable[[str], None], given_up: threading.Eve
         raise BrokerUnavailable(f"Docker cannot provide {image}: {error}") from None
     finally:
         client.close()
+
+
+def _knock(daemon: str) -> None:
+    """See whether somebody listens on the daemon's socket, if it is one on this machine."""
+    if not daemon.startswith("unix://"):
+        return
+    with socket.socket(socket.AF_UNIX) as door:
+        door.settimeout(_DAEMON_PATIENCE)
+        try:
+            door.connect(daemon.removeprefix("unix://"))
+        except OSError:
+            raise BrokerUnavailable("no Docker daemon answers") from None
 
 
 def _package(name: str) -> ModuleType:

@@ -4,11 +4,12 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from service.demo.probe import BrokerUnavailable
 
+_SUDO: Final = ("sudo", "-n")
 # Debian's way to say "start no services" is this file (see invoke-rc.d(8)); systemd has one more.
 # A file that is there already is somebody else's policy and stays. The package lists are fetched
 # only when the package cannot be had without.
@@ -41,9 +42,9 @@ async def install_rabbitmq(say: Callable[[str], None]) -> None:
     Raises:
         BrokerUnavailable: this is no Debian, we may not, or it failed.
     """
-    privilege = await asyncio.to_thread(_privilege)
+    before = await asyncio.to_thread(_here)
     say("RabbitMQ: installing Debian's package rabbitmq-server; its own service is not started")
-    command = [*privilege, "sh", "-c", _SCRIPT]
+    command = [*before, "sh", "-c", _SCRIPT]
     work = asyncio.ensure_future(
         asyncio.to_thread(
             subprocess.run,
@@ -65,15 +66,34 @@ async def install_rabbitmq(say: Callable[[str], None]) -> None:
         raise BrokerUnavailable(f"apt-get could not install rabbitmq-server:\n{tail}")
 
 
-def _privilege() -> list[str]:
-    """What to put before a command that root must run; nothing where we are root."""
-    if shutil.which("apt-get") is None:
+def privilege(*, has: Collection[str], root: bool, sudo_works: Callable[[], bool]) -> list[str]:
+    """What to put before a command that root must run; nothing where we are root.
+
+    Args:
+        has: which of `apt-get` and `sudo` there are.
+        root: whether we are root.
+        sudo_works: whether `sudo` asks for no password.
+
+    Raises:
+        BrokerUnavailable: there is no such way; the text says why.
+    """
+    if "apt-get" not in has:
         raise BrokerUnavailable("it can be installed from here only on Debian and its kin")
-    if os.geteuid() == 0:
+    if root:
         return []
-    sudo = ["sudo", "-n"]
-    if shutil.which("sudo") and not subprocess.call(  # noqa: S603 - our own arguments, no shell
-        [*sudo, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ):
-        return sudo
+    if "sudo" in has and sudo_works():
+        return list(_SUDO)
     raise BrokerUnavailable("installing it needs root, or sudo without a password")
+
+
+def _here() -> list[str]:
+    """The privilege on this machine."""
+    return privilege(
+        has=[command for command in ("apt-get", "sudo") if shutil.which(command)],
+        root=os.geteuid() == 0,
+        sudo_works=lambda: (
+            not subprocess.call(  # noqa: S603 - our own arguments, no shell
+                [*_SUDO, "true"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        ),
+    )

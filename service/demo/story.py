@@ -112,7 +112,7 @@ async def show(*, given: str | None, may_install: bool) -> bool:
     Raises:
         BrokerUnavailable: there is no broker and none could be brought.
     """
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 120)
     async with (
         running_broker(given=given, say=console.print, may_install=may_install) as broker,
         Simulator() as simulator,
@@ -135,7 +135,12 @@ async def show(*, given: str | None, may_install: bool) -> bool:
                     _print_log(console, service.lines)
                     return False
                 console.print("Service: ready\n")
-                answers = await _send(settings, _steps())
+                try:
+                    answers = await _send(settings, _steps())
+                except TimeoutError:
+                    console.print(f"[red]No answer within {ANSWER_TIMEOUT:g} s. The log:[/]")
+                    _print_log(console, service.lines)
+                    return False
         stopped_well = service.exit_code == 0
         if not stopped_well:
             console.print(f"[red]The service ended with exit code {service.exit_code}[/]")
@@ -198,7 +203,10 @@ def _report(
     simulator: Simulator,
 ) -> bool:
     """Show what came of it, and say whether it is what should have come of it."""
-    table = Table("what", "command", "appliance", "conclusion", "what the result says", box=None)
+    table = Table("what", box=None)
+    for column in ("command", "appliance", "conclusion"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("what the result says")
     for step, answer in answers:
         conclusion = answer["data"]["conclusion"]
         colour = "green" if conclusion == step.expected else "red"

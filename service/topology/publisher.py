@@ -8,88 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-import aio_pika
-from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
-from aiormq.exceptions import AuthenticationError, DeliveryError
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import DeliveryError
 from pamqp.commands import Basic
 
-from service.errors import ConfigurationError, PublishFailed
+from service.errors import PublishFailed
 from service.telemetry import log
+from service.topology.connection import LONGEST_PAUSE, Watch
 
 if TYPE_CHECKING:
-    import ssl
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
+    import aio_pika
     from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
-    import aiormq
-    from aio_pika.abc import UnderlayConnection
-    from yarl import URL
 
 CONFIRM_TIMEOUT = 10.0
 """Seconds to wait for a confirm. A publish that timed out may arrive all the same."""
-
-CONNECT_TIMEOUT = 10.0
-_LONGEST_PAUSE = 5.0
-
-
-async def connect(
-    addresses: Sequence[URL], tls: ssl.SSLContext | None
-) -> tuple[AbstractRobustConnection, URL]:
-    """Connect to the first broker that answers; wait until one does.
-
-    Returns:
-        The connection and the address that answered.
-
-    Raises:
-        ConfigurationError: the broker refuses the user, the password or the virtual host.
-    """
-    pause, told = 0.5, False
-    while True:
-        for address in addresses:
-            try:
-                connection = await aio_pika.connect_robust(
-                    address,
-                    ssl_context=tls if address.scheme == "amqps" else None,
-                    timeout=CONNECT_TIMEOUT,
-                    reconnect_interval=1,
-                )
-            except (AuthenticationError, ProbableAuthenticationError) as error:
-                raise ConfigurationError(
-                    f"COURIER_BROKER_URL: {_host(address)} refuses the login: {error}"
-                ) from None
-            except (AMQPError, OSError, TimeoutError) as error:
-                if _is_final(error):
-                    raise ConfigurationError(
-                        f"COURIER_BROKER_URL: {_host(address)} refuses the connection: {error}"
-                    ) from None
-                if not told:
-                    log.warning("broker-unreachable", broker=_host(address), reason=str(error))
-            else:
-                return connection, address
-        told = True
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, _LONGEST_PAUSE)
-
-
-def identity_of(connection: AbstractRobustConnection) -> str:
-    """Name broker and virtual host in a way that survives a change of address."""
-    transport = cast("UnderlayConnection", connection.transport)
-    properties = cast("aiormq.Connection", transport.connection).server_properties
-    cluster = properties.get("cluster_name") or "unnamed"
-    if isinstance(cluster, bytes):
-        cluster = cluster.decode(errors="replace")
-    return f"{cluster}{cast('aiormq.Connection', transport.connection).url.path or '/'}"
-
-
-def _is_final(error: BaseException) -> bool:
-    """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
-    return "NOT_ALLOWED" in str(error) or "vhost" in str(error)
-
-
-def _host(address: URL) -> str:
-    return f"{address.host}:{address.port or 5672}{address.path}"
 
 
 class Publisher:
@@ -116,8 +52,9 @@ class Publisher:
     @classmethod
     async def open(cls, connection: AbstractRobustConnection) -> Publisher:
         """Open the publishing channel."""
-        connection.close_callbacks.add(_lost)
-        connection.reconnect_callbacks.add(_restored)
+        watch = Watch("publishing")
+        connection.close_callbacks.add(watch.lost)
+        connection.reconnect_callbacks.add(watch.restored)
         channel = await connection.channel(on_return_raises=True)
         return cls(connection, channel)
 
@@ -156,7 +93,7 @@ class Publisher:
                     "publish-repeated", exchange=exchange, reason=str(error), retry_in=pause
                 )
             await asyncio.sleep(pause)
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
     @asynccontextmanager
     async def _alone(self, message_id: str | None) -> AsyncIterator[None]:
@@ -172,12 +109,3 @@ class Publisher:
         finally:
             del self._sending[message_id]
             mine.set_result(None)
-
-
-async def _lost(_: object, error: BaseException | None) -> None:
-    if error is not None and not isinstance(error, asyncio.CancelledError):
-        log.warning("broker-connection-lost", connection="publishing", reason=str(error)[:200])
-
-
-async def _restored(_: object) -> None:
-    log.info("broker-connection-restored", connection="publishing")

@@ -5,11 +5,12 @@ from urllib.parse import urlsplit
 
 import aio_pika
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 from pamqp.common import FieldTable
 
 from service.demo.broker import BrokerUnavailable, Node, running_broker
 from service.demo.probe import reach
-from tests.support.rabbit import Rabbit
+from tests.support.rabbit import Queue, Rabbit
 from tests.support.wait import until
 
 _DURABLE: FieldTable = {"x-queue-type": "quorum"}
@@ -24,6 +25,7 @@ async def test_a_durable_message_survives_kill_and_restart_on_the_same_address(
         message = aio_pika.Message(b"still here", delivery_mode=aio_pika.DeliveryMode.PERSISTENT)
         await channel.default_exchange.publish(message, "letters")
 
+        await asyncio.to_thread(node.settle)
         await asyncio.to_thread(node.kill)
         with pytest.raises(BrokerUnavailable):
             await reach(amqp_url)
@@ -71,8 +73,12 @@ async def test_counts_and_connections_are_seen_and_a_connection_can_be_closed(
         channel = await connection.channel()
         await channel.declare_queue("letters", durable=True, arguments=_DURABLE)
         await channel.default_exchange.publish(aio_pika.Message(b"1"), "letters")
+        await until(lambda: broker.queues(vhost)["letters"] == Queue(1, 0, consumers=0))
 
-        await until(lambda: broker.queues(vhost)["letters"].ready == 1)
+        queue = await channel.get_queue("letters")
+        await queue.consume(_ignore)
+        await until(lambda: broker.queues(vhost)["letters"] == Queue(0, 1, consumers=1))
+
         closed = asyncio.Event()
         connection.close_callbacks.add(lambda *_: closed.set())
         seen = await until(lambda: broker.connections(vhost))
@@ -95,3 +101,7 @@ async def test_a_publisher_is_blocked_during_a_memory_alarm_and_not_after(
             assert not done
         async with asyncio.timeout(10):
             await blocked
+
+
+async def _ignore(_: AbstractIncomingMessage) -> None:
+    """Leave it unacknowledged."""

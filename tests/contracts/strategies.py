@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import string
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from hypothesis import strategies as st
@@ -33,7 +33,7 @@ from service.messages.results import (
     SmsBalance,
     VoiceApplication,
 )
-from service.messages.wire import Identity, now
+from service.messages.wire import Identity
 from tests.contracts.test_files import Json, Object
 
 T = TypeVar("T")
@@ -147,30 +147,119 @@ def commands(name: str) -> SearchStrategy[Command]:
     return messages(name).map(encode).map(decode)
 
 
-balances = st.builds(SmsBalance, total_sms=counts, used_sms=counts, available_sms=counts)
-identities = st.builds(
-    DeviceIdentity,
-    model=maybe(st.text()),
-    serial=maybe(st.text()),
-    version=maybe(st.text()),
-)
-extensions = st.builds(
-    Extension,
-    id=maybe(st.text()),
-    number=maybe(st.text()),
-    display_name=maybe(st.text()),
-)
 _told = maybe(st.text(min_size=1))
+balances = st.builds(SmsBalance, total_sms=counts, used_sms=counts, available_sms=counts)
+identities = st.builds(DeviceIdentity, model=_told, serial=_told, version=_told)
 devices = st.builds(
     Device,
-    **dict.fromkeys(Device.model_fields, _told),
-).flatmap(
-    lambda device: st.builds(
-        lambda assigned, registered, extension: device.model_copy(
-            update={"assigned": assigned, "registered": registered, "extension": extension}
-        ),
-        maybe(st.booleans()),
-        maybe(st.booleans()),
-        maybe(extensions),
+    **dict.fromkeys(Device.model_fields.keys() - {"assigned", "registered", "extension"}, _told),
+    extension=maybe(st.builds(Extension, id=_told, number=_told, display_name=_told)),
+)
+
+
+def _activation(asked: ActivateSmsLicense, conclusion: Conclusion) -> SearchStrategy[BaseModel]:
+    if conclusion == Conclusion.UNKNOWN:
+        undetermined = st.builds(SmsActivation.undetermined, st.just(asked), maybe(balances))
+        return undetermined | st.builds(
+            SmsActivation.undetermined, st.just(asked), balances, balances
+        )
+    untouched = SmsActivation.of(asked)
+    if conclusion != Conclusion.SUCCEEDED:
+        return st.builds(_with, st.just(untouched), before=maybe(balances), after=maybe(balances))
+    if asked.dry_run:
+        return st.builds(_with, st.just(untouched), before=balances)
+    done = st.fixed_dictionaries(
+        {"effect": st.just(Effect.ADDED), "added_sms": st.integers(1, 2**53 - 1)}
+    ) | st.just({"effect": Effect.UNCHANGED})
+    figures = st.fixed_dictionaries({"before": balances, "after": balances})
+    return st.builds(lambda effect, read: untouched.model_copy(update=effect | read), done, figures)
+
+
+def _application(asked: ApplyVoiceLicense, conclusion: Conclusion) -> SearchStrategy[BaseModel]:
+    if conclusion == Conclusion.UNKNOWN:
+        return st.builds(VoiceApplication.undetermined, st.just(asked), maybe(identities))
+    untouched = st.just(VoiceApplication.of(asked))
+    if conclusion != Conclusion.SUCCEEDED:
+        return st.builds(_with, untouched, device=maybe(identities))
+    effect = Effect.NONE if asked.dry_run else Effect.ACCEPTED
+    return st.builds(_with, untouched, effect=st.just(effect), device=identities)
+
+
+def _list(asked: QueryDevices, conclusion: Conclusion) -> SearchStrategy[BaseModel]:
+    if conclusion != Conclusion.SUCCEEDED:
+        return st.just(DeviceList.of(asked))
+    return st.builds(
+        DeviceList,
+        devices=maybe(st.lists(devices, max_size=3).map(tuple)),
+        total=maybe(counts),
+        start=st.just(asked.start),
+        next=maybe(counts),
+        complete=st.booleans(),
     )
+
+
+def _with(model: BaseModel, **update: object) -> BaseModel:
+    return model.model_copy(update=update)
+
+
+def _body(command: Command, conclusion: Conclusion) -> SearchStrategy[BaseModel]:
+    match command.data:
+        case ActivateSmsLicense() as asked:
+            return _activation(asked, conclusion)
+        case ApplyVoiceLicense() as asked:
+            return _application(asked, conclusion)
+        case QueryDevices() as asked:
+            return _list(asked, conclusion)
+    if conclusion != Conclusion.SUCCEEDED:
+        return st.just(Balance())
+    return st.builds(Balance, total_sms=counts, used_sms=counts, available_sms=counts)
+
+
+def failures(conclusion: Conclusion) -> SearchStrategy[Failure | None]:
+    """Why a command ended so: a code of this conclusion, or one that is not invented yet."""
+    if conclusion == Conclusion.SUCCEEDED:
+        return st.none()
+    return st.builds(
+        Failure,
+        code=st.sampled_from([*map(Code, sorted(CODES[conclusion])), "a-later-code"]).map(str),
+        message=st.text(min_size=1, max_size=1000),
+        status=maybe(st.integers(100, 599)),
+    )
+
+
+@st.composite
+def finished_events(draw: DrawFn, name: str, conclusion: Conclusion) -> Event:
+    """Every event that can end a command of a kind with a conclusion."""
+    command = draw(commands(name))
+    if conclusion == Conclusion.UNKNOWN and getattr(command.data, "dry_run", False):
+        command = Command(
+            command.envelope, command.data.model_copy(update={"dry_run": False}), command.digest
+        )
+    envelope = command.envelope
+    instant = draw(st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001
+    data = FINISHED[finished_type(envelope.type)](
+        command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
+        appliance=command.data.appliance,
+        conclusion=conclusion,
+        attempts=draw(counts),
+        started_at=instant,
+        finished_at=draw(st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001
+        error=draw(failures(conclusion)),
+        **dict(draw(_body(command, conclusion))),
+    )
+    return finished_event(
+        command,
+        source=draw(references),
+        conclusion=conclusion,
+        data=data.model_dump_json().encode(),
+        time=instant,
+    )
+
+
+senders = st.builds(
+    Identity,
+    id=maybe(tokens),
+    source=maybe(references),
+    type=maybe(st.text(PRINTABLE, min_size=1, max_size=255)),
+    correlationid=maybe(tokens),
 )

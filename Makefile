@@ -1,0 +1,84 @@
+# The developer's way in: `make` alone says what there is.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := deploy/requirements-test.txt
+STAMP := $(VENV)/.up-to-date
+PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint requirements clean
+
+help:
+	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands'
+	@echo 'make test          all tests, with coverage; starts a RabbitMQ of its own'
+	@echo 'make lint          ruff, mypy, the direction of imports'
+	@echo 'make check         lint and test: what must be green'
+	@echo 'make requirements  pin the requirements in deploy/ anew'
+	@echo 'make clean         remove what all this left here'
+	@echo
+	@echo 'Needs Python 3.11 or newer (PYTHON=python3.x chooses one). The first call sets up .venv.'
+
+setup: $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/courier demo
+
+test: $(STAMP)
+	@$(BIN)/coverage erase
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+# What the tests run must not have changed what is committed.
+check: $(STAMP)
+	@$(MAKE) --no-print-directory lint
+	@before=$$(git status --porcelain 2>&1; git diff 2>&1 | cksum); \
+	$(MAKE) --no-print-directory test || exit 1; \
+	after=$$(git status --porcelain 2>&1; git diff 2>&1 | cksum); \
+	[ "$$before" = "$$after" ] || { echo 'The tests changed the tree:'; git status --short; exit 1; }
+
+# One environment for everything: what is pinned and hashed, and nothing besides.
+$(STAMP): pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo 'Python 3.11 or newer is needed: make PYTHON=python3.x'; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory venv-package
+	@echo 'Setting up $(VENV) ...'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install --require-hashes -r $(LOCK)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Debian keeps a part of Python's venv in a package of its own.
+.PHONY: venv-package
+venv-package:
+	@as=$$([ "$$(id -u)" = 0 ] || echo 'sudo -n'); \
+	if command -v apt-get >/dev/null && { [ -z "$$as" ] || $$as true 2>/dev/null; }; then \
+	  echo "Installing Debian's package python3-venv ..."; \
+	  install="$$as env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv"; \
+	  { $$install || { $$as apt-get update -qq && $$install; }; } </dev/null >/dev/null; \
+	else \
+	  echo "Python's venv is missing (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; \
+	fi
+
+# From what pyproject.toml allows. With hatchling and editables pip builds the project itself without
+# downloading something that is not pinned.
+PINNED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --upgrade --custom-compile-command 'make requirements'
+requirements: $(STAMP)
+	@command -v uv >/dev/null || $(PIP) install uv
+	@export PATH="$$PATH:$$PWD/$(BIN)"; \
+	uv pip compile pyproject.toml $(PINNED) --output-file deploy/requirements.txt >/dev/null && \
+	printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | \
+	uv pip compile pyproject.toml - --extra docker --group test $(PINNED) \
+	  --output-file $(LOCK) >/dev/null
+
+clean:
+	rm -rf $(VENV) .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist *.egg-info
+	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,112 @@
+"""Connections to the broker: opened when it answers, watched while they last."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, cast
+
+import aio_pika
+from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
+from aiormq.exceptions import AuthenticationError
+
+from service.errors import ConfigurationError
+from service.telemetry import log
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+    import aiormq
+    from aio_pika.abc import AbstractRobustConnection, UnderlayConnection
+    from yarl import URL
+
+CONNECT_TIMEOUT = 10.0
+LONGEST_PAUSE = 5.0
+"""Seconds between two tries, at most."""
+
+
+class Watch:
+    """Tells of one connection when it was lost, and when it is back: once each.
+
+    Args:
+        name: which of the service's connections.
+        up: set while the connection is whole.
+    """
+
+    def __init__(self, name: str, up: asyncio.Event | None = None) -> None:
+        """Begin with a connection that is whole."""
+        self._name = name
+        self._up = up or asyncio.Event()
+        self._told = False
+
+    async def lost(self, _: object, error: BaseException | None) -> None:
+        """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
+        self._up.clear()
+        if error is None or isinstance(error, asyncio.CancelledError) or self._told:
+            return
+        self._told = True
+        log.warning("broker-connection-lost", connection=self._name, reason=str(error)[:200])
+
+    async def restored(self, _: object) -> None:
+        """Be told by aio-pika that it is back, with channels, queues and consumers."""
+        self._up.set()
+        self._told = False
+        log.info("broker-connection-restored", connection=self._name)
+
+
+async def connect(
+    addresses: Sequence[URL], tls: ssl.SSLContext | None
+) -> tuple[AbstractRobustConnection, URL]:
+    """Connect to the first broker that answers; wait until one does.
+
+    Returns:
+        The connection and the address that answered.
+
+    Raises:
+        ConfigurationError: the broker refuses the user, the password or the virtual host.
+    """
+    pause, told = 0.5, False
+    while True:
+        for address in addresses:
+            try:
+                connection = await aio_pika.connect_robust(
+                    address,
+                    ssl_context=tls if address.scheme == "amqps" else None,
+                    timeout=CONNECT_TIMEOUT,
+                    reconnect_interval=1,
+                )
+            except (AuthenticationError, ProbableAuthenticationError) as error:
+                raise ConfigurationError(
+                    f"COURIER_BROKER_URL: {_host(address)} refuses the login: {error}"
+                ) from None
+            except (AMQPError, OSError, TimeoutError) as error:
+                if _is_final(error):
+                    raise ConfigurationError(
+                        f"COURIER_BROKER_URL: {_host(address)} refuses the connection: {error}"
+                    ) from None
+                if not told:
+                    log.warning("broker-unreachable", broker=_host(address), reason=str(error))
+            else:
+                return connection, address
+        told = True
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LONGEST_PAUSE)
+
+
+def identity_of(connection: AbstractRobustConnection) -> str:
+    """Name broker and virtual host in a way that survives a change of address."""
+    transport = cast("UnderlayConnection", connection.transport)
+    properties = cast("aiormq.Connection", transport.connection).server_properties
+    cluster = properties.get("cluster_name") or "unnamed"
+    if isinstance(cluster, bytes):
+        cluster = cluster.decode(errors="replace")
+    return f"{cluster}{cast('aiormq.Connection', transport.connection).url.path or '/'}"
+
+
+def _is_final(error: BaseException) -> bool:
+    """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
+    return "NOT_ALLOWED" in str(error) or "vhost" in str(error)
+
+
+def _host(address: URL) -> str:
+    return f"{address.host}:{address.port or 5672}{address.path}"

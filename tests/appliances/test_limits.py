@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.errors import Waiting
+from service.simulator import Hang
+from tests.support.wait import until
+
+if TYPE_CHECKING:
+    from tests.appliances.pairs import Make, Pair, Sms, Voice
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+async def test_no_more_requests_are_in_flight_than_the_inventory_allows(
+    make: Make, slots: int
+) -> None:
+    """The limit is used, and it holds from the login on."""
+    pair = make(max_concurrency=slots)
+    pair.simulated.latency = 0.01
+
+    await pair.stampede(20)
+
+    assert slots == pair.simulated.books.in_flight_peak
+
+
+async def test_writers_take_turns_in_order_of_arrival(pair: Pair) -> None:
+    """Licence writes on one appliance never overlap, or their figures belong to nobody."""
+    turns = []
+    pair.simulated.latency = 0.005
+
+    async def write(number: int) -> None:
+        async with pair.adapter.writing():
+            turns.append(number)
+            await pair.write()
+
+    await asyncio.gather(*(write(number) for number in range(5)))
+
+    assert turns == list(range(5))
+    assert (pair.written(), pair.simulated.books.writes_peak) == (5, 1)
+
+
+async def test_a_writer_that_fails_lets_the_next_one_in(pair: Pair) -> None:
+    """The right to write is given back, whatever happened."""
+
+    async def fail() -> None:
+        async with pair.adapter.writing():
+            raise ArithmeticError
+
+    with pytest.raises(ArithmeticError):
+        await fail()
+
+    async with pair.adapter.writing():
+        await pair.write()
+
+
+async def test_who_leaves_the_line_of_writers_keeps_nobody_waiting(pair: Pair) -> None:
+    """A delivery that is cancelled gives up its place."""
+
+    async def write() -> None:
+        async with pair.adapter.writing():
+            await pair.write()
+
+    async with pair.adapter.writing():
+        leaving, staying = asyncio.create_task(write()), asyncio.create_task(write())
+        await pair.read()
+        leaving.cancel()
+    await staying
+
+    assert pair.written() == 1
+
+
+async def test_reads_go_on_while_a_writer_holds_its_turn(pair: Pair) -> None:
+    """The right to write keeps other writers out, nobody else."""
+    async with pair.adapter.writing():
+        await pair.read()
+
+
+async def test_who_would_wait_for_more_than_five_seconds_comes_back_later(
+    sms: Sms, voice: Voice
+) -> None:
+    """Beyond that a command waits in the broker; nothing was sent for it."""
+    clock = asyncio.get_running_loop().time
+    release = asyncio.Event()
+
+    async def hold(pair: Pair) -> None:
+        async with pair.adapter.writing():
+            await release.wait()
+
+    async def write(pair: Pair) -> None:
+        async with pair.adapter.writing():
+            await pair.write()
+
+    for pair in (sms, voice):
+        await pair.read()
+        pair.fault(Hang())
+    holding = [asyncio.create_task(hold(pair)) for pair in (sms, voice)]
+    hanging = [asyncio.create_task(pair.stampede(4)) for pair in (sms, voice)]
+    await until(lambda: {4} == {pair.simulated.books.in_flight for pair in (sms, voice)})
+    began = clock()
+
+    told = await asyncio.gather(
+        *(pair.read() for pair in (sms, voice)),
+        *(write(pair) for pair in (sms, voice)),
+        return_exceptions=True,
+    )
+
+    assert [(type(error), str(error)) for error in told] == (
+        [(Waiting, "fac-1 is busy"), (Waiting, "fvc-1 is busy")] * 2
+    )
+    assert 4.9 < clock() - began < 7
+    assert {4} == {pair.simulated.books.in_flight_peak for pair in (sms, voice)}
+    release.set()
+    await asyncio.gather(*holding)
+    for task in hanging:
+        task.cancel()
+    await asyncio.gather(*hanging, return_exceptions=True)

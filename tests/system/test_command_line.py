@@ -1,0 +1,146 @@
+"""The command `courier`, as a person uses it."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.stand import Appliances, Process, Service, Stand
+from tests.support.workflow import CONTRACTS, licence
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_send_prints_the_result_and_says_by_exit_code_how_it_ended(
+    shared_stand: Stand, service: Service, tmp_path: Path
+) -> None:
+    """0 succeeded, 1 refused or rejected; the output is the event as JSON."""
+    file = tmp_path / "call-center.lic"
+    file.write_bytes(b"licence")
+    fac, fvc = ("--appliance", "fac-1"), ("--appliance", "fvc-1")
+    for arguments, code, told in (
+        (("query-sms-balance", *fac), 0, "succeeded"),
+        (("activate-sms-license", *fac, "--license", licence(1), "--dry-run"), 0, "succeeded"),
+        (("activate-sms-license", *fac, "--license", "0000-AAAA-BBBB-CCCC-DDDD"), 1, "refused"),
+        (("apply-voice-license", *fvc, "--file", str(file)), 0, "succeeded"),
+        (("query-devices", *fvc, "--search", "ff", "--limit", "5"), 0, "succeeded"),
+        (("query-devices", "--appliance", "fvc-nowhere"), 1, "refused"),
+    ):
+        exit_code, output = await shared_stand.courier("send", *arguments, "--wait")
+        assert (code, told) == (exit_code, json.loads(output)["data"]["conclusion"]), output
+    exit_code, output = await shared_stand.courier(
+        "send", "activate-sms-license", *fac, "--license", "too-short", "--wait"
+    )
+    assert (1, "contract-violation") == (exit_code, json.loads(output)["data"]["reason"])
+    assert service.process.returncode is None
+
+
+async def test_send_says_when_nobody_answers(shared_stand: Stand, service: Service) -> None:
+    """Exit code 3: the command may be carried out all the same."""
+    assert service.process.returncode is None
+    exit_code, output = await shared_stand.courier(
+        "send", "query-devices", "-a", "fvc-1", "--wait", "--timeout", "0.1", "--expires-in", "60"
+    )
+    assert (exit_code, "no answer" in output) in {(3, True), (0, False)}
+
+
+async def test_wrong_usage_is_exit_code_2(shared_stand: Stand) -> None:
+    """A missing option is named."""
+    exit_code, output = await shared_stand.courier("send", "query-sms-balance")
+    assert 2 == exit_code
+    assert "--appliance" in output
+
+
+async def test_check_looks_at_everything(
+    shared_stand: Stand, service: Service, appliances: Appliances
+) -> None:
+    """Settings, broker, ledger, every login; exit code 1 and the reason when one fails."""
+    assert service.process.returncode is None
+    exit_code, output = await shared_stand.courier("check", "--json")
+    found = {each["what"]: each for each in json.loads(output.splitlines()[-1])}
+    assert 0 == exit_code, output
+    assert {"settings", "broker", "ledger", "fac-1", "fvc-1"} == set(found)
+
+    inventory = appliances.inventory.parent / "wrong.toml"
+    secret = appliances.inventory.parent / "wrong-password"
+    secret.write_text("hunter2")
+    lines = appliances.inventory.read_text().splitlines()
+    inventory.write_text(
+        "\n".join(f'password_file = "{secret}"' if "password_file" in x else x for x in lines)
+    )
+    exit_code, output = await shared_stand.courier("check", APPLIANCES_FILE=str(inventory))
+    assert 1 == exit_code
+    assert "refuses the credentials" in " ".join(output.split())
+
+
+async def test_check_ready_asks_the_running_service(shared_stand: Stand, service: Service) -> None:
+    """For container probes: 0 when it is ready, 1 when it is not there."""
+    port = service.http.rsplit(":", 1)[1]
+    assert 0 == (await shared_stand.courier("check", "--ready", HTTP_PORT=port))[0]
+    assert 1 == (await shared_stand.courier("check", "--ready", HTTP_PORT="9"))[0]
+
+
+async def test_contracts_can_be_listed_shown_and_held_against_a_message(
+    shared_stand: Stand, tmp_path: Path
+) -> None:
+    """Every example is valid and every counterexample is not, by the shipped files."""
+    exit_code, output = await shared_stand.courier("contracts", "list")
+    assert 0 == exit_code
+    assert "courier.query-devices.finished.v1" in output
+    exit_code, output = await shared_stand.courier("contracts", "show", "courier.query-devices.v1")
+    schema = CONTRACTS / "commands/query-devices/v1.schema.json"
+    assert (0, json.loads(schema.read_text())) == (exit_code, json.loads(output))
+    for folder, expected in (("examples", 0), ("counterexamples", 1)):
+        file = next((CONTRACTS / f"events/query-devices.finished/v1.{folder}").iterdir())
+        assert expected == (await shared_stand.courier("contracts", "validate", str(file)))[0]
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    assert 1 == (await shared_stand.courier("contracts", "validate", str(broken)))[0]
+    assert 2 == (await shared_stand.courier("contracts", "show", "courier.nothing.v1"))[0]
+
+
+async def test_the_wheel_holds_what_the_service_needs(tmp_path: Path) -> None:
+    """Installed elsewhere, without the checkout: the contracts are there and the command works."""
+    root = Path(__file__).parents[2]
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    options = ["--no-deps", "--no-build-isolation", "--target", str(tmp_path / "lib")]
+    assert 0 == await _run(*pip, *options, str(root))
+    shell = f"import sys; sys.path.insert(0, {str(tmp_path / 'lib')!r})"
+    program = f"{shell}; from service.cli import main; import service; print(service.__file__); "
+    call = program + "main(['contracts', 'list'])"
+    output = await _output(sys.executable, "-I", "-c", call, cwd=tmp_path)
+    assert str(tmp_path) in output
+    assert "courier.activate-sms-license.v1" in output
+    assert (tmp_path / "lib" / "bin" / "courier").exists()
+
+
+async def _run(*command: str) -> int:
+    return await (await asyncio.create_subprocess_exec(*command)).wait()
+
+
+async def _output(*command: str, cwd: Path) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    return (await process.communicate())[0].decode()
+
+
+async def test_the_demonstration_shows_everything_and_ends_by_itself(amqp_url: str) -> None:
+    """Twice in a row on a given broker: exit code 0, and nothing left but its durable names."""
+    for _ in range(2):
+        process = await Process.start("demo", env={"COURIER_BROKER_URL": amqp_url})
+        assert 0 == await process.ended(), "\n".join(process.lines)
+        text = "\n".join(process.lines)
+        assert [] == [
+            word
+            for word in (
+                "yes every command ended as it should",
+                "yes one session per appliance",
+                "intent-recorded",
+                "query-sms-balance",
+                "apply-voice-license",
+            )
+            if word not in text
+        ]

@@ -1,0 +1,112 @@
+"""Starting: cold, twice, on a broker that differs, with settings that cannot be used."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import aio_pika
+import pytest
+from aio_pika.abc import Arguments
+
+from tests.support.stand import Appliances, Service, Stand
+from tests.support.wait import until
+from tests.support.workflow import Workflow, command, gather_answers
+
+WorkflowOf = Callable[[], AbstractAsyncContextManager[Workflow]]
+
+
+async def test_two_hundred_queries_on_a_cold_service_make_one_login(
+    stand: Stand, workflow_of: WorkflowOf
+) -> None:
+    """One session per appliance, whatever waits for it."""
+    appliances, service = await stand.appliances(), await stand.service()
+    async with workflow_of() as workflow:
+        sent = [command("query-devices", {"appliance": "fvc-1"}) for _ in range(200)]
+        await workflow.send(*sent)
+        answers = await gather_answers(workflow, [each["id"] for each in sent], patience=40)
+    assert {"succeeded"} == {answer.data["conclusion"] for answer in answers}
+    assert 1 == (await appliances.books("fvc-1"))["logins"]
+    assert 1 == len(service.events("session-opened", appliance="fvc-1"))
+
+
+def reasons(service: Service) -> str:
+    return "\n".join(str(line["reason"]) for line in service.events("start-refused"))
+
+
+async def test_a_second_courier_refuses_to_start(stand: Stand) -> None:
+    """On the same ledger, and with another SQLite ledger on the same virtual host."""
+    await stand.appliances()
+    first = await stand.service()
+    for settings, why in (
+        ({}, "another courier owns"),
+        ({"LEDGER_URL": f"sqlite:///{stand.directory}/other.db"}, "serves this virtual host"),
+    ):
+        second = await stand.service(ready=False, **settings)
+        assert 1 == await second.ended()
+        assert why in reasons(second)
+        assert "PostgreSQL" in reasons(second)
+    assert first.process.returncode is None
+
+
+async def test_a_queue_that_differs_is_named_with_its_argument(stand: Stand) -> None:
+    """The service does not start on a topology that is not the contract's."""
+    await stand.appliances()
+    connection = await aio_pika.connect(stand.url)
+    async with connection:
+        channel = await connection.channel()
+        arguments: Arguments = {
+            "x-queue-type": "quorum",
+            "x-message-ttl": 5,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+        }
+        await channel.declare_queue("courier.retry.1s", durable=True, arguments=arguments)
+        await channel.declare_exchange("courier.events", "fanout", durable=True)
+    service = await stand.service(ready=False)
+    assert 1 == await service.ended()
+    assert "queue courier.retry.1s on the broker differs in x-message-ttl" in reasons(service)
+    assert "exchange courier.events on the broker differs in type" in reasons(service)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"PREFETCH": "many"}, ["COURIER_PREFETCH"]),
+        ({"RETRY_DELAYS": "5,soon"}, ["COURIER_RETRY_DELAYS", "whole seconds"]),
+        ({"BROKER_URL": "http://user:hunter2@localhost"}, ["COURIER_BROKER_URL", "amqp"]),
+        ({"APPLIANCES_FILE": "nowhere.toml"}, ["COURIER_APPLIANCES_FILE", "nowhere.toml"]),
+        ({"LEDGER_URL": "mysql://x"}, ["COURIER_LEDGER_URL"]),
+        ({"LEDGER_URL": "sqlite:////proc/no/courier.db"}, ["COURIER_LEDGER_URL"]),
+    ],
+)
+async def test_a_setting_that_cannot_be_used_is_one_clear_error(
+    stand: Stand, settings: dict[str, str], words: list[str]
+) -> None:
+    """With the variable's name, without a traceback and without what may be a secret."""
+    await stand.appliances()
+    service = await stand.service(ready=False, **settings)
+    assert 1 == await service.ended()
+    told = "\n".join(service.lines)
+    assert [] == [word for word in [*words, "courier: "] if word not in told]
+    assert "Traceback" not in told
+    assert "hunter2" not in told
+
+
+async def test_it_waits_for_its_broker(stand: Stand) -> None:
+    """No broker yet: said once; SIGTERM ends the waiting with exit code 0."""
+    await stand.appliances()
+    service = await stand.service(ready=False, BROKER_URL="amqp://guest:guest@127.0.0.1:9/")
+    await until(lambda: service.events("broker-unreachable"))
+    assert 0 == await service.end()
+    assert 1 == len(service.events("broker-unreachable"))
+
+
+async def test_a_wrong_password_for_the_broker_is_not_waited_for(stand: Stand) -> None:
+    """Waiting will not make it right."""
+    await stand.appliances()
+    user, _, place = stand.url.removeprefix("amqp://").partition("@")
+    wrong = f"amqp://{user.split(':')[0]}:hunter2@{place}"
+    service = await stand.service(ready=False, BROKER_URL=wrong)
+    assert 1 == await service.ended()
+    assert "refuses the login" in reasons(service)
+    assert "hunter2" not in "\n".join(service.lines)

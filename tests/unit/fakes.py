@@ -1,0 +1,170 @@
+"""Appliances with state, at the ports: what they were told to do, and what they then do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pydantic import SecretStr
+
+from service.appliances.http import visit
+from service.appliances.ports import Upload
+from service.errors import CommandError
+from service.messages.commands import LicenseFile
+from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
+
+B = TypeVar("B")
+
+
+def asked() -> None:
+    """Count a request, as the connection to an appliance does."""
+    current = visit.get()
+    if current is not None:
+        current.requests += 1
+
+
+class Fake:
+    """What both kinds share: one writer at a time, and errors in the order in which they are due.
+
+    Attributes:
+        errors: raised by the coming reads, one each.
+        answer: raised by every write, after it had its effect.
+        gate: reads wait for it.
+        busy: raised instead of the right to write.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.errors: list[Exception] = []
+        self.answer: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.busy: CommandError | None = None
+        self.reads = 0
+        self._lock = asyncio.Lock()
+
+    async def check(self) -> None:
+        await self._read()
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        if self.busy:
+            raise self.busy
+        async with self._lock:
+            yield
+
+    async def close(self) -> None:
+        self.gate.set()
+
+    async def _read(self) -> None:
+        asked()
+        self.reads += 1
+        await self.gate.wait()
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def _written(self) -> None:
+        asked()
+        if self.answer:
+            raise self.answer
+
+
+class FakeFac(Fake):
+    """SMS licences: each is worth some messages, once.
+
+    Attributes:
+        worth: what a licence that was not used yet adds; what it takes away, if negative.
+        posts: the licences that were sent, in order.
+    """
+
+    settle_time = 30.0
+
+    def __init__(self, name: str = "fac-1", *, total: int = 100, worth: int = 50) -> None:
+        super().__init__(name)
+        self.total = total
+        self.worth = worth
+        self.posts: list[str] = []
+
+    async def balance(self) -> SmsBalance:
+        await self._read()
+        return SmsBalance(total_sms=self.total, used_sms=10, available_sms=self.total - 10)
+
+    async def activate(self, license_key: SecretStr) -> None:
+        key = license_key.get_secret_value()
+        if key not in self.posts:
+            self.total += self.worth
+        self.posts.append(key)
+        self._written()
+
+
+class FakeFvc(Fake):
+    """Voice licences and phones.
+
+    Attributes:
+        uploads: the files that were brought, by their ids.
+        applied: the ids of those that were applied.
+        steps: what was asked, in order.
+    """
+
+    def __init__(self, name: str = "fvc-1") -> None:
+        super().__init__(name)
+        self.identified = DeviceIdentity(model="FVE-200F8", serial="FO2-1", version="7.0.1")
+        self.uploads: dict[str, LicenseFile] = {}
+        self.applied: list[str] = []
+        self.steps: list[str] = []
+
+    async def identity(self) -> DeviceIdentity:
+        await self._step("identity")
+        return self.identified
+
+    async def authorise(self) -> None:
+        await self._step("authorise")
+
+    async def upload(self, file: LicenseFile) -> Upload:
+        await self._step("upload")
+        file_id = f"file-{len(self.uploads) + 1}"
+        self.uploads[file_id] = file
+        return Upload(file_id, self)
+
+    async def apply(self, upload: Upload) -> None:
+        self.steps.append("apply")
+        self.applied.append(upload.file_id)
+        self._written()
+
+    async def devices(
+        self, *, search: str | None, unassigned_only: bool, start: int, limit: int
+    ) -> DeviceList:
+        await self._step(f"devices {search} {unassigned_only} {start} {limit}")
+        return DeviceList(devices=(), total=start, start=start, next=None, complete=True)
+
+    async def _step(self, name: str) -> None:
+        self.steps.append(name)
+        await self._read()
+
+
+@dataclass
+class FakeIntent(Generic[B]):
+    """The intent of one command, in memory.
+
+    Attributes:
+        before: what an earlier run recorded.
+        age: seconds since then.
+        refusal: why nothing may be recorded now.
+        history: what happened to it, in order.
+    """
+
+    before: B | None = None
+    age: float = 0.0
+    refusal: CommandError | None = None
+    history: list[str] = field(default_factory=list)
+
+    async def record(self, before: B) -> None:
+        if self.refusal:
+            raise self.refusal
+        self.before = before
+        self.history.append("recorded")
+
+    async def withdraw(self) -> None:
+        self.before = None
+        self.history.append("withdrawn")
