@@ -1,4 +1,4 @@
-"""Appliance Courier: runs commands from RabbitMQ on Fortinet appliances, once, and tells how it went.
+"""Appliance Courier: runs commands from RabbitMQ on Fortinet appliances, each once, and answers.
 
 A command meets the modules in this order:
 

@@ -15,7 +15,7 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from service.consumers.telling import CONTENT_TYPE
 from service.errors import ConfigurationError
-from service.messages.wire import format_instant
+from service.messages.wire import Json, format_instant
 from service.topology import COMMANDS_EXCHANGE
 from service.topology.connection import connect
 
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractQueue
 
     from service.settings import Settings
-
-Json = str | int | bool | None | list["Json"] | dict[str, "Json"]
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 """The one logger. `log.info("slug", field=value)`; a command's fields come by themselves."""
 
-_SECRET_KEYS = re.compile(r"password|passwd|secret|token|cookie|authorization|api_?key", re.I)
+_SECRET_KEYS = re.compile(
+    r"password|passwd|secret|token|cookie|authorization|api_?key", re.IGNORECASE
+)
 _SECRETS = (
     (re.compile(r"\b[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){3}-([A-Za-z0-9]{4})\b"), r"****-\1"),
     (re.compile(r"(?<=://)[^\s/@]*@"), "***@"),

@@ -7,7 +7,7 @@ access key. What the guide leaves open is assumed here as `ASSUMED` comments say
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service.appliances.http import Answer, Http, Kind, Operation, trouble, unexpected
 from service.appliances.session import CredentialsRefused, Opened, Session
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from pydantic import SecretStr
+    from typing_extensions import Unpack
 
+    from service.appliances.http import Request
     from service.appliances.session import Secret
 
 # The trailing slash is part of the path: without it the server redirects and the body is lost.
@@ -105,8 +107,11 @@ class FortiAuthenticator:
             raise trouble(answer)
         return header
 
-    async def _send(self, operation: Operation, session: Opened[str], **request: Any) -> Answer:
-        return await self._http.send(operation, headers={"Authorization": session.token}, **request)
+    async def _send(
+        self, operation: Operation, session: Opened[str], **request: Unpack[Request]
+    ) -> Answer:
+        request["headers"] = {"Authorization": session.token}
+        return await self._http.send(operation, **request)
 
     def _no(self, answer: Answer) -> Refused | Failed:
         if answer.status in {401, 403}:

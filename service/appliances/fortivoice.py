@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service.appliances import phones
 from service.appliances.http import Answer, Http, Kind, Operation, trouble, unexpected
@@ -20,9 +20,13 @@ from service.messages.results import DeviceIdentity
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
+    from typing_extensions import Unpack
+
+    from service.appliances.http import Request
     from service.appliances.session import Secret
     from service.messages.commands import LicenseFile
     from service.messages.results import DeviceList
+    from service.messages.wire import Json
 
 LOGIN = Operation("login", "POST", "/api/v1/VoiceadminLogin", Kind.STEP)
 DEVICES = Operation("devices", "GET", "/api/v1/DeviceSip_phone")
@@ -122,7 +126,7 @@ class FortiVoice:
     ) -> DeviceList:
         """List phones page by page. See `DeviceInventory` and the module `phones`."""
 
-        async def page(offset: int, size: int) -> dict[str, Any]:
+        async def page(offset: int, size: int) -> dict[str, Json]:
             params = phones.query(search, unassigned_only, offset, size)
             answer = await self._session.call(
                 lambda session: self._send(DEVICES, session, params=params)
@@ -167,11 +171,12 @@ class FortiVoice:
     async def _ask_token(self, session: Opened[Login]) -> Answer:
         return await self._send(TOKEN, session, json={"reqAction": 22})
 
-    async def _send(self, operation: Operation, session: Opened[Login], **request: Any) -> Answer:
+    async def _send(
+        self, operation: Operation, session: Opened[Login], **request: Unpack[Request]
+    ) -> Answer:
         """Send in the session; the cookie goes back byte for byte, and a rotated one is kept."""
-        answer = await self._http.send(
-            operation, headers={"Cookie": session.token.cookie}, **request
-        )
+        request["headers"] = {"Cookie": session.token.cookie}
+        answer = await self._http.send(operation, **request)
         rotated = _session_cookie(answer)
         if rotated:
             self._session.replace(session, Login(rotated, session.token.identity))
@@ -203,7 +208,7 @@ def _is_past(attribute: str) -> bool:
     )
 
 
-def _envelope(answer: Answer) -> dict[str, Any]:
+def _envelope(answer: Answer) -> dict[str, Json]:
     """Read the vendor's envelope; `errorType` other than 0 is a failure even under 200."""
     if answer.status != 200:
         raise trouble(answer)

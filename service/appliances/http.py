@@ -13,10 +13,10 @@ import time
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from enum import Enum
 from email.utils import parsedate_to_datetime
+from enum import Enum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import httpx
 
@@ -26,6 +26,10 @@ from service.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+    from typing_extensions import Unpack
+
+    from service.messages.wire import Json
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_WAIT = 5.0
@@ -59,6 +63,15 @@ visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 """The visit of the command that is being run, so that attempts are counted truly."""
 
 
+class Request(TypedDict, total=False):
+    """What goes with a request, in httpx's words."""
+
+    headers: dict[str, str]
+    params: dict[str, str]
+    json: Json
+    files: list[tuple[str, tuple[str | None, bytes] | tuple[str, bytes, str]]]
+
+
 class Kind(Enum):
     """What a request that got no answer may have done."""
 
@@ -85,16 +98,17 @@ class Answer:
     headers: httpx.Headers
     body: bytes = field(repr=False)
 
-    def json(self) -> Any:
+    def json(self) -> Json:
         """Read the body as JSON.
 
         Raises:
             Failed: `unexpected-answer`; it is something else.
         """
         try:
-            return json.loads(self.body)
+            document: Json = json.loads(self.body)
         except (ValueError, RecursionError):
             raise unexpected("is not JSON", self.status) from None
+        return document
 
 
 def unexpected(what: str, status: int | None = None) -> Failed:
@@ -155,12 +169,12 @@ class Http:
             trust_env=False,
         )
 
-    async def send(self, operation: Operation, **request: Any) -> Answer:
+    async def send(self, operation: Operation, **request: Unpack[Request]) -> Answer:
         """Send one request and read the whole answer.
 
         Args:
             operation: what is asked.
-            request: httpx's own keywords (json, params, files, data, headers, auth).
+            request: what goes with it.
 
         Raises:
             NotSent: the request certainly did not leave.
@@ -211,7 +225,7 @@ class Http:
         finally:
             self._slots.release()
 
-    async def _exchange(self, operation: Operation, request: dict[str, Any]) -> Answer:
+    async def _exchange(self, operation: Operation, request: Request) -> Answer:
         current = visit.get()
         if current is not None:
             current.requests += 1

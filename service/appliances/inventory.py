@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from service.appliances.ports import Appliance
 
 P = TypeVar("P")
-_KINDS: dict[str, type[FortiAuthenticator] | type[FortiVoice]] = {
+_KINDS: dict[str, type[FortiAuthenticator | FortiVoice]] = {
     "fortiauthenticator": FortiAuthenticator,
     "fortivoice": FortiVoice,
 }

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from service.appliances.http import unexpected
 from service.messages.results import Device, DeviceList, Extension
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from service.messages.wire import Json
 
 PAGE_SIZE = 500
 MAX_PAGES = 500
@@ -43,10 +45,10 @@ def query(search: str | None, unassigned_only: bool, offset: int, size: int) -> 
     return params
 
 
-def parse_lenient(body: bytes) -> Any:
-    """Read JSON; only when that fails, double each backslash that starts no legal escape.
+def parse_lenient(body: bytes) -> Json:
+    r"""Read JSON; only when that fails, double each backslash that starts no legal escape.
 
-    The vendor's first sample has `FortiFone-550i\\560i`; both spellings mean the same name.
+    The vendor's first sample has `FortiFone-550i\560i`; both spellings mean the same name.
 
     Raises:
         Failed: `unexpected-answer`; it is not JSON even so.
@@ -54,15 +56,16 @@ def parse_lenient(body: bytes) -> Any:
     try:
         text = body.decode("utf-8")
         try:
-            return json.loads(text)
+            document: Json = json.loads(text)
         except json.JSONDecodeError:
-            return json.loads(_ESCAPE.sub(lambda m: m[0] if m[1] else "\\\\", text))
+            document = json.loads(_ESCAPE.sub(lambda m: m[0] if m[1] else "\\\\", text))
     except (ValueError, RecursionError):
         raise unexpected("is not JSON", 200) from None
+    return document
 
 
 async def read(
-    page: Callable[[int, int], Awaitable[dict[str, Any]]],
+    page: Callable[[int, int], Awaitable[dict[str, Json]]],
     *,
     search: str | None,
     unassigned_only: bool,
@@ -76,8 +79,10 @@ async def read(
 
     Args:
         page: reads one page, given its offset and size.
-        search, unassigned_only: checked here once more, in case a firmware ignores one of them.
-        start, limit: in rows.
+        search: checked here once more, in case a firmware ignores it.
+        unassigned_only: checked once more, too.
+        start: rows to leave out.
+        limit: rows to read at most.
     """
     found: dict[str, Device] = {}
     offset, end, total, repeated = start, start + limit, None, False
@@ -107,20 +112,23 @@ async def read(
     )
 
 
-def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(body: dict[str, Json]) -> list[dict[str, Json]]:
     rows = body.get("collection")
     if rows in (None, "", "[]"):
         return []
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+    if not isinstance(rows, list):
+        raise unexpected("has a collection that is no list", 200)
+    found = [row for row in rows if isinstance(row, dict)]
+    if len(found) != len(rows):
         raise unexpected("has a collection that is no list of rows", 200)
-    return rows
+    return found
 
 
 def _count(value: object, before: int | None) -> int | None:
     return int(str(value)) if str(value).isdecimal() else before
 
 
-def _device(row: dict[str, Any]) -> Device:
+def _device(row: dict[str, Json]) -> Device:
     """Map a row; any field may be missing, and "no value" is an empty string."""
     extension = Extension(
         id=_text(row, "associated_id"),
@@ -144,12 +152,12 @@ def _device(row: dict[str, Any]) -> Device:
     )
 
 
-def _text(row: dict[str, Any], name: str) -> str | None:
+def _text(row: dict[str, Json], name: str) -> str | None:
     value = row.get(name)
     return value if isinstance(value, str) and value else None
 
 
-def _enum(row: dict[str, Any], name: str, meanings: dict[int, bool]) -> bool | None:
+def _enum(row: dict[str, Json], name: str, meanings: dict[int, bool]) -> bool | None:
     """Translate the vendor's number; one that is not documented is not known."""
     value = row.get(name)
     return meanings.get(int(str(value))) if str(value).isdecimal() else None

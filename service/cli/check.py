@@ -74,7 +74,7 @@ async def _ready(settings: Settings) -> list[Finding]:
             reasons = answer.json().get("reasons", [])
     except (httpx.HTTPError, ValueError) as error:
         return [Finding("service", ok=False, detail=f"{url}: {type(error).__name__} {error}")]
-    return [Finding("service", ok=answer.status_code == 200, detail=", ".join(reasons) or "ready")]
+    return [Finding("service", ok=answer.is_success, detail=", ".join(reasons) or "ready")]
 
 
 async def _everything(settings: Settings) -> list[Finding]:

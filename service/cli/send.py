@@ -22,7 +22,7 @@ from service.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from service.client import Json
+    from service.messages.wire import Json
 
 NO_ANSWER = 3
 _EXIT_CODES = {

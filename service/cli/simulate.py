@@ -46,7 +46,8 @@ def simulate(
         latency=latency,
         devices=devices,
     )
-    asyncio.run(_play(simulator, directory))
+    directory.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_play(simulator, directory.resolve()))
 
 
 async def _play(simulator: Simulator, directory: Path) -> None:
@@ -55,8 +56,7 @@ async def _play(simulator: Simulator, directory: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with simulator:
-        directory.mkdir(parents=True, exist_ok=True)
-        typer.echo(f"inventory  {simulator.write_files(directory.resolve())}")
+        typer.echo(f"inventory  {simulator.write_files(directory)}")
         typer.echo(f"control    {simulator.control_url}")
         for appliance in simulator.appliances.values():
             typer.echo(f"{appliance.name:<10} {appliance.kind:<18} {appliance.url}")

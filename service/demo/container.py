@@ -13,11 +13,12 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from types import ModuleType
-from typing import TYPE_CHECKING, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, cast
 
 from service.demo.node import ERLANG_ARGUMENTS, SETTLE
-from service.demo.probe import BrokerUnavailable, free_ports, wait_until_ready
+from service.demo.probe import BrokerUnavailable, free_ports, listens, wait_until_ready
 
 if TYPE_CHECKING:
     from testcontainers.core.container import DockerContainer
@@ -43,17 +44,22 @@ class ContainerNode:
     Args:
         image: any image with a RabbitMQ server in it, which the daemon has.
         given_up: ends a start that is under way.
+        container: what holds the image; a new one from testcontainers unless given.
+        wait: what waits until RabbitMQ takes connections.
     """
 
-    def __init__(self, image: str, given_up: threading.Event) -> None:
-        # Its helper container, which cleans up after us, is one more image to pull.
-        os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-        testcontainers = _package("testcontainers.core.container")
+    def __init__(
+        self,
+        image: str,
+        given_up: threading.Event,
+        *,
+        container: "DockerContainer | None" = None,
+        wait: Callable[..., None] = wait_until_ready,
+    ) -> None:
         self._given_up = given_up
+        self._wait = wait
         self._password = secrets.token_hex(16)
-        self._container: DockerContainer = testcontainers.DockerContainer(
-            image, docker_client_kw={"timeout": _LONGEST_CALL}
-        )
+        self._container = container or _new_container(image)
         self._container.with_envs(
             RABBITMQ_DEFAULT_USER=_USER,
             RABBITMQ_DEFAULT_PASS=self._password,
@@ -89,11 +95,10 @@ class ContainerNode:
                 self._container.start()
             else:
                 self._container.get_wrapped_container().start()
-        except _package("docker.errors").DockerException as refused:
+            url = self.url
+        except Exception as refused:  # noqa: BLE001 - of two packages, with an error tree each
             raise BrokerUnavailable(f"Docker did not start it: {refused}") from None
-        wait_until_ready(
-            self.url, patience=_START_PATIENCE, ended=self._ended, log=self._last_lines
-        )
+        self._wait(url, patience=_START_PATIENCE, ended=self._ended, log=self._last_lines)
 
     def kill(self) -> None:
         """End it at once, as a power cut would."""
@@ -131,8 +136,12 @@ class ContainerNode:
         self._container.stop()
 
     def _address(self, port: int) -> str:
-        host = self._container.get_container_host_ip()
-        return f"{_USER}:{self._password}@{host}:{self._container.get_exposed_port(port)}"
+        # Published ports of a daemon on this machine are here, whatever testcontainers concludes
+        # from being in a container itself; only a daemon elsewhere publishes them elsewhere.
+        published = self._container.get_exposed_port(port)
+        here = listens("127.0.0.1", published)
+        host = "127.0.0.1" if here else self._container.get_container_host_ip()
+        return f"{_USER}:{self._password}@{host}:{published}"
 
     def _ended(self) -> bool:
         self._container.reload()
@@ -143,40 +152,81 @@ class ContainerNode:
         return bytes(log).decode(errors="replace")
 
 
-def ensure_image(image: str, say: Callable[[str], None], given_up: threading.Event) -> None:
+def _new_container(image: str) -> "DockerContainer":
+    # Its helper container, which cleans up after us, is one more image to pull.
+    os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+    testcontainers = _package("testcontainers.core.container")
+    container: DockerContainer = testcontainers.DockerContainer(
+        image, docker_client_kw={"timeout": _LONGEST_CALL}
+    )
+    return container
+
+
+class Images(Protocol):
+    """What is asked of Docker's daemon about images."""
+
+    def has(self, image: str) -> bool:
+        """Whether the image is there."""
+
+    def pull(self, image: str) -> Iterator[object]:
+        """Have it pulled; the events tell how far it is."""
+
+    def close(self) -> None:
+        """Ask no more."""
+
+
+class _Daemon:
+    """The daemon's images, by Docker's package."""
+
+    def __init__(self) -> None:
+        # First without the package, which leaves a socket open when nobody answers.
+        _knock(os.environ.get("DOCKER_HOST", _DAEMON))
+        _package("testcontainers.core")
+        self._client = _package("docker").from_env(timeout=_DAEMON_PATIENCE)
+
+    def has(self, image: str) -> bool:
+        return bool(self._client.images.list(name=image))
+
+    def pull(self, image: str) -> Iterator[object]:
+        # A generator, so that the request itself, which may hang as well, is made by its reader.
+        yield from self._client.api.pull(image, stream=True, decode=True)
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def ensure_image(
+    image: str,
+    say: Callable[[str], None],
+    given_up: threading.Event,
+    *,
+    daemon: Callable[[], Images] = _Daemon,
+) -> None:
     """Ask Docker's daemon for the image, and have it pulled when it has not got it.
 
     Args:
         image: its name and tag.
         say: told when it is pulled, which takes long.
         given_up: ends a pull that is under way.
+        daemon: reaches the daemon.
 
     Raises:
         BrokerUnavailable: the package is missing, no daemon answers, or the image is not to be had.
     """
-    # First without Docker's package, which leaves a socket open when nobody answers.
-    _knock(os.environ.get("DOCKER_HOST", _DAEMON))
-    _package("testcontainers.core")
-    docker = _package("docker")
     try:
-        client = docker.from_env(timeout=_DAEMON_PATIENCE)
-    except docker.errors.DockerException:
-        raise BrokerUnavailable("no Docker daemon answers") from None
-
-    def pull() -> Iterator[object]:
-        # A generator, so that the request itself, which may hang as well, is made by its reader.
-        yield from client.api.pull(image, stream=True, decode=True)
-
-    try:
-        if not client.images.list(name=image):
+        with closing(daemon()) as images:
+            if images.has(image):
+                return
             say(f"RabbitMQ: Docker pulls {image}")
-            for _ in news(pull(), _PULL_PATIENCE, given_up):
+            for _ in news(images.pull(image), _PULL_PATIENCE, given_up):
                 pass
-            client.images.get(image)
-    except (docker.errors.DockerException, OSError) as error:  # OSError: what requests raises
-        raise BrokerUnavailable(f"Docker cannot provide {image}: {error}") from None
-    finally:
-        client.close()
+            if not images.has(image):
+                raise BrokerUnavailable(f"Docker could not pull {image}")
+    except BrokerUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - of two packages, with an error tree each
+        reason = getattr(error, "explanation", None) or error
+        raise BrokerUnavailable(f"Docker cannot provide {image}: {reason}") from None
 
 
 def _knock(daemon: str) -> None:

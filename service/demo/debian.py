@@ -4,7 +4,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from service.demo.probe import BrokerUnavailable
@@ -30,7 +30,9 @@ install || { apt-get update; install; }
 """
 
 
-async def install_rabbitmq(say: Callable[[str], None]) -> None:
+async def install_rabbitmq(
+    say: Callable[[str], None], *, before: Sequence[str] | None = None
+) -> None:
     """Install Debian's package `rabbitmq-server`; no broker is started by that.
 
     When it is cancelled, the installation is waited for: `apt-get` gets the terminal's Ctrl-C
@@ -38,11 +40,13 @@ async def install_rabbitmq(say: Callable[[str], None]) -> None:
 
     Args:
         say: told that it is done, before it is done.
+        before: what to put before a command that root must run; found out unless given.
 
     Raises:
         BrokerUnavailable: this is no Debian, we may not, or it failed.
     """
-    before = await asyncio.to_thread(_here)
+    if before is None:
+        before = await asyncio.to_thread(_here)
     say("RabbitMQ: installing Debian's package rabbitmq-server; its own service is not started")
     command = [*before, "sh", "-c", _SCRIPT]
     work = asyncio.ensure_future(

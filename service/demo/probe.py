@@ -77,7 +77,7 @@ def wait_until_ready(
         if ended():
             raise BrokerUnavailable(f"RabbitMQ ended while it started; its last words:\n{log()}")
         # The cheap question first: the port opens only in the last tenth of a start.
-        if _listens(parts.hostname or "", parts.port or 5672):
+        if listens(parts.hostname or "", parts.port or 5672):
             try:
                 # A thread has no event loop running, whoever called us.
                 with ThreadPoolExecutor(1) as thread:
@@ -92,7 +92,8 @@ def wait_until_ready(
     )
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
+    """Whether anybody listens there; it need not be a broker, nor one that is ready."""
     with suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False

@@ -26,7 +26,7 @@ from service.simulator import Simulator
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from service.client import Json
+    from service.messages.wire import Json
 
     Answer = dict[str, Any]
 
@@ -220,7 +220,7 @@ def _report(
     console.print(table)
 
     sessions = Table("appliance", "sessions opened", "requests answered", box=None)
-    opened = {name: 0 for name in simulator.appliances}
+    opened = dict.fromkeys(simulator.appliances, 0)
     for line in lines:
         if line.event == "session-opened":
             opened[str(line.fields["appliance"])] += 1

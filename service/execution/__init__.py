@@ -1,6 +1,8 @@
 """Around every handler: is the command new, interrupted or finished; what follows from an error.
 
 - `Execution`: one command, from the ledger's answer to a stored result or a retry.
+- `received`: what a delivery brings, and what it may be told: the event, or to come back later.
+- `ending`: how a command ends, stored before it is told.
 - `plans`: which handler, port and result belong to which command.
 - `intent`: the ledger as a handler sees it.
 - `flight`: the work runs in tasks that no delivery owns; a redelivery joins them.
@@ -8,27 +10,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.appliances.http import Visit, visit
-from service.errors import (
-    Code,
-    CommandError,
-    Failed,
-    Reason,
-    Refused,
-    Rejection,
-)
+from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection
+from service.execution.ending import Endings, out_of_time, undetermined
 from service.execution.intent import LedgerIntent
 from service.execution.plans import PLANS
+from service.execution.received import Received, Retry
 from service.handlers import Outcome
-from service.ledger import Told
-from service.messages.encode import FINISHED, Event, finished_event, finished_type
-from service.messages.events import CommandRef, Failure
 from service.messages.results import Conclusion
 from service.messages.wire import now
 from service.telemetry import log
@@ -41,54 +33,11 @@ if TYPE_CHECKING:
 
     from service.appliances.inventory import Inventory
     from service.execution.plans import Plan
-    from service.ledger import Ledger
+    from service.ledger import Ledger, Told
     from service.messages.commands import Command
+    from service.messages.encode import Event
 
-_LEVELS = {
-    Conclusion.SUCCEEDED: logging.INFO,
-    Conclusion.REFUSED: logging.WARNING,
-    Conclusion.FAILED: logging.WARNING,
-    Conclusion.UNKNOWN: logging.ERROR,
-}
-
-
-@dataclass(frozen=True)
-class Received:
-    """A command as one delivery brought it.
-
-    Attributes:
-        received_at: when the courier first saw the command.
-        attempts: how many deliveries before this one sent a request.
-        had_intent: a retry copy says that a write was announced.
-        redelivered: this or an earlier process had it before.
-        last_error: why the delivery before this one did not finish it.
-        expired: the broker says that its time is over.
-    """
-
-    command: Command
-    received_at: datetime
-    attempts: int = 0
-    had_intent: bool = False
-    redelivered: bool = False
-    last_error: Code | None = None
-    expired: bool = False
-
-
-@dataclass(frozen=True)
-class Retry:
-    """The command comes back later.
-
-    Attributes:
-        delay: one of the configured delays, in seconds.
-        attempts: how many deliveries have sent a request so far.
-        intent: a write is announced and not settled.
-        error: why it waits.
-    """
-
-    delay: int
-    attempts: int
-    intent: bool
-    error: Code
+__all__ = ["Execution", "Received", "Retry"]
 
 
 class Execution:
@@ -116,7 +65,7 @@ class Execution:
         """Keep the parts."""
         self._inventory = inventory
         self._ledger = ledger
-        self._source = source
+        self._endings = Endings(ledger, source)
         self._delays = retry_delays
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = timedelta(seconds=recovery_ttl)
@@ -135,17 +84,17 @@ class Execution:
         told, intent = await self._known(command, plan)
         if told is not None:
             log.info("command-repeated", conclusion=told.conclusion)
-            return self._event(command, told)
+            return self._endings.tell_again(command, told)
         if not intent.open:
             if self._may_be_lost(received, plan):
-                return await self._end(received, plan, self._undetermined(plan, command, intent))
+                return await self._endings.end(received, plan, undetermined(plan, command, intent))
             if received.expired or self._deadline(received) <= now():
-                return await self._end(received, plan, _out_of_time(plan, received))
+                return await self._endings.end(received, plan, out_of_time(plan, received))
         current = Visit()
         outcome = await self._run(plan, command, intent, current)
         attempts = received.attempts + bool(current.requests)
         if isinstance(outcome, Outcome):
-            return await self._end(received, plan, outcome, attempts)
+            return await self._endings.end(received, plan, outcome, attempts)
         return await self._later(received, plan, intent, outcome, attempts)
 
     async def give_up(self, received: Received) -> Event:
@@ -158,9 +107,9 @@ class Execution:
         plan = PLANS[type(command.data)]
         told, intent = await self._known(command, plan)
         if told is not None:
-            return self._event(command, told)
+            return self._endings.tell_again(command, told)
         if intent.open:
-            return await self._end(received, plan, self._undetermined(plan, command, intent))
+            return await self._endings.end(received, plan, undetermined(plan, command, intent))
         raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
     async def _known(self, command: Command, plan: Plan) -> tuple[Told | None, LedgerIntent]:
@@ -185,10 +134,10 @@ class Execution:
             return Outcome(plan.untouched(command.data), Conclusion.REFUSED, error)
         except CommandError as error:
             return error
-        except Exception:  # the one place where a bug must not end the service
+        except Exception:  # noqa: BLE001  the one place where a bug must not end the service
             log.exception("internal-error")
             if intent.open:
-                return self._undetermined(plan, command, intent)
+                return undetermined(plan, command, intent)
             why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
             return Outcome(plan.untouched(command.data), Conclusion.FAILED, why)
         finally:
@@ -230,10 +179,10 @@ class Execution:
             )
             return Retry(delay, attempts, intent.open, error.code)
         if intent.open:
-            outcome = self._undetermined(plan, received.command, intent)
+            outcome = undetermined(plan, received.command, intent)
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
-        return await self._end(received, plan, outcome, attempts)
+        return await self._endings.end(received, plan, outcome, attempts)
 
     def _delay(self, seconds: float) -> int:
         """Choose the smallest configured delay that is not shorter, or the longest there is."""
@@ -250,71 +199,3 @@ class Execution:
         known_since = received.command.envelope.time or received.received_at
         older = received.redelivered and known_since < self._ledger.created_at
         return received.had_intent or older
-
-    def _undetermined(
-        self, plan: Plan, command: Command, intent: LedgerIntent
-    ) -> Outcome[BaseModel]:
-        why = CommandError(
-            Code.OUTCOME_UNKNOWN,
-            f"a write was sent, or may have been, and what it did could not be established;"
-            f" look at {command.data.appliance}",
-        )
-        if plan.undetermined is None:
-            raise TypeError("a query is never undetermined")
-        body = plan.undetermined(command.data, intent.before)
-        return Outcome(body, Conclusion.UNKNOWN, why)
-
-    async def _end(
-        self,
-        received: Received,
-        plan: Plan,
-        outcome: Outcome[BaseModel],
-        attempts: int | None = None,
-    ) -> Event:
-        """Store how the command ended (if it is a licence command) and make the event that says it."""
-        command, finished_at = received.command, now()
-        envelope, why = command.envelope, outcome.why
-        data = FINISHED[finished_type(envelope.type)](
-            command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
-            appliance=command.data.appliance,
-            conclusion=outcome.conclusion,
-            attempts=received.attempts if attempts is None else attempts,
-            started_at=received.received_at,
-            finished_at=finished_at,
-            error=_told(why),
-            **dict(outcome.body),
-        )
-        told = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
-        if plan.recorded:
-            await self._ledger.conclude(command, told)
-        log.log(
-            _LEVELS[outcome.conclusion],
-            "command-finished",
-            conclusion=told.conclusion,
-            error_code=why.code.value if why else None,
-            attempt=data.attempts,
-            duration_ms=round((finished_at - received.received_at).total_seconds() * 1000),
-        )
-        return self._event(command, told)
-
-    def _event(self, command: Command, told: Told) -> Event:
-        return finished_event(
-            command,
-            source=self._source,
-            conclusion=told.conclusion,
-            data=told.data,
-            time=told.at,
-        )
-
-
-def _told(why: CommandError | None) -> Failure | None:
-    if why is None:
-        return None
-    return Failure(code=why.code.value, message=why.message[:1000], status=why.status)
-
-
-def _out_of_time(plan: Plan, received: Received) -> Outcome[BaseModel]:
-    """Tell the last failure; `expired` only if nothing was attempted."""
-    code = received.last_error if received.attempts else None
-    why = Failed(code or Code.EXPIRED, "the command's time ended before it could be carried out")
-    return Outcome(plan.untouched(received.command.data), Conclusion.FAILED, why)

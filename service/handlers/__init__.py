@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
     from service.errors import CommandError
 
-Body = TypeVar("Body", covariant=True)
+Body_co = TypeVar("Body_co", covariant=True)
 Before = TypeVar("Before")
 
 
 @dataclass(frozen=True)
-class Outcome(Generic[Body]):
+class Outcome(Generic[Body_co]):
     """How a command ended.
 
     Attributes:
@@ -31,7 +31,7 @@ class Outcome(Generic[Body]):
         why: the error that is told with any other conclusion.
     """
 
-    body: Body
+    body: Body_co
     conclusion: Conclusion = Conclusion.SUCCEEDED
     why: CommandError | None = None
 

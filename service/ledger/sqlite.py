@@ -10,9 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from contextlib import suppress
-from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import aiosqlite
@@ -22,10 +19,14 @@ from service.ledger import Entry, Intent, IntentOpen, Told
 from service.messages.wire import format_instant, now, parse_instant
 
 if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
     from service.messages.commands import Command
 
 SCHEMA_VERSION = 1
 _SCHEMA = """
+BEGIN;
 CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
 CREATE TABLE commands (
     source TEXT NOT NULL,
@@ -41,6 +42,9 @@ CREATE TABLE commands (
     PRIMARY KEY (source, id)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
+INSERT INTO about VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NULL);
+PRAGMA user_version = 1;
+COMMIT;
 """
 _FIND = """
 SELECT digest, intended_at, before, concluded_at, conclusion, data
@@ -154,8 +158,10 @@ def _identity(command: Command) -> tuple[str, str, str, str, str]:
 
 def _own(path: Path) -> int:
     """Take the lock that only one courier can hold; it goes with the process."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = os.open(f"{path}.lock", flags, 0o600)
+        os.close(os.open(path, flags, 0o600))  # SQLite would let everybody read a new file
     except OSError as error:
         raise ConfigurationError(
             f"COURIER_LEDGER_URL: {path} cannot be used: {error.strerror}"
@@ -178,12 +184,7 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> datetime:
     if version > SCHEMA_VERSION:
         raise ConfigurationError(f"COURIER_LEDGER_URL: {path} was written by a newer courier")
     if version == 0:
-        created = f"INSERT INTO about VALUES ('{format_instant(now())}', NULL);"
-        await connection.executescript(
-            f"BEGIN;{_SCHEMA}{created}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;"
-        )
-        with suppress(OSError):
-            path.chmod(0o600)
+        await connection.executescript(_SCHEMA)
     async with connection.execute("SELECT created_at FROM about") as cursor:
         (created_at,) = await cursor.fetchone() or (None,)
     return parse_instant(created_at)

@@ -131,8 +131,9 @@ def name_of(command_type: str) -> str:
 
 
 class Envelope(Frozen):
-    """The CloudEvents 1.0 attributes of a command. A null attribute is an absent one (CE 1.0.2,
-    JSON format, section 2.2); attributes that are not named here are ignored.
+    """The CloudEvents 1.0 attributes of a command; those that are not named here are ignored.
+
+    A null attribute is an absent one (CloudEvents 1.0.2, JSON format, section 2.2).
     """
 
     specversion: Literal["1.0"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
@@ -156,9 +156,11 @@ def read_finished(body: bytes) -> Finished | Rejected:
     Raises:
         ValueError: it is no event that answers a command, or contradicts itself.
     """
-    document: Any = parse_json(body)
-    event_type = document.get("type") if isinstance(document, dict) else None
-    model = Rejected if event_type == REJECTED else FINISHED.get(str(event_type))
+    document = parse_json(body)
+    if not isinstance(document, dict):
+        raise ValueError("is no event")  # noqa: TRY004  one error for all that is no event
+    event_type = str(document.get("type"))
+    model = Rejected if event_type == REJECTED else FINISHED.get(event_type)
     if model is None:
         raise ValueError("is no event that answers a command")
     return model.model_validate(document.get("data"))

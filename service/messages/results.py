@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import hashlib
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from service.messages.commands import (
-    ActivateSmsLicense,
-    ApplyVoiceLicense,
-    LicenseFile,
-    QueryDevices,
-    QuerySmsBalance,
-)
 from service.messages.wire import Count, Frozen, masked
+
+if TYPE_CHECKING:
+    from service.messages.commands import (
+        ActivateSmsLicense,
+        ApplyVoiceLicense,
+        LicenseFile,
+        QueryDevices,
+        QuerySmsBalance,
+    )
 
 
 class Conclusion(StrEnum):

@@ -6,11 +6,14 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
 
 from service.errors import Reason, Rejection
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+"""What JSON can hold."""
 
 MAX_BYTES = 2 * 1024 * 1024
 """The largest message that is looked into: 2 MiB."""
@@ -104,7 +107,7 @@ def masked(license_key: SecretStr) -> str:
     return "****-****-****-****-" + license_key.get_secret_value()[-4:]
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     """Refuse a second value for a key: a second `dry_run` must not win."""
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -116,14 +119,14 @@ def _no_constant(_: str) -> NoReturn:
     raise ValueError("NaN and Infinity are not JSON")
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Json:
     """Read JSON as RFC 8259 has it, without the liberties that the library takes.
 
     Raises:
         Rejection: `not-json`, for bad UTF-8, bad JSON, keys given twice, absurd depth or numbers.
     """
     try:
-        return json.loads(
+        document: Json = json.loads(
             body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant
         )
     except UnicodeDecodeError:
@@ -136,3 +139,4 @@ def parse_json(body: bytes) -> Any:
     except ValueError as error:
         text = str(error) if "same key" in str(error) or "NaN" in str(error) else "absurd number"
         raise Rejection(Reason.NOT_JSON, [("", text)]) from None
+    return document

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from dataclasses import Field
+
+    from _typeshed import DataclassInstance
 
 
 class FaultError(ValueError):
@@ -26,13 +29,13 @@ def _number(low: float, high: float) -> Callable[[Any], bool]:
     return lambda value: type(value) in {int, float} and low <= value <= high
 
 
-def _is_headers(value: Any) -> bool:
+def _is_headers(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(text, str) and text.isprintable() for pair in value.items() for text in pair
     )
 
 
-def _is_operation(value: Any) -> bool:
+def _is_operation(value: object) -> bool:
     return isinstance(value, str) and value in OPERATIONS
 
 
@@ -69,7 +72,7 @@ OPERATIONS: Final = frozenset(
 """What a rule can name; ``other`` is a request that meets no operation of the appliance."""
 
 
-def check(holder: Any) -> None:
+def check(holder: DataclassInstance) -> None:
     """Check every field of a dataclass against ``CHECKS``; a field left at its default is good.
 
     Raises:
@@ -81,7 +84,7 @@ def check(holder: Any) -> None:
             raise FaultError(each.name, CHECKS[each.name][1])
 
 
-def plain(holder: Any) -> dict[str, object]:
+def plain(holder: DataclassInstance) -> dict[str, object]:
     """Return the fields that differ from their defaults."""
     return {
         each.name: getattr(holder, each.name)
@@ -90,5 +93,5 @@ def plain(holder: Any) -> dict[str, object]:
     }
 
 
-def _default(each: Any) -> object:
+def _default(each: Field[object]) -> object:
     return each.default if each.default_factory is MISSING else each.default_factory()

@@ -10,7 +10,6 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import aio_pika
 from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from service.errors import ConfigurationError, TopologyMismatch
@@ -19,7 +18,7 @@ from service.messages.commands import COMMANDS, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aio_pika.abc import AbstractRobustConnection
+    from aio_pika.abc import AbstractChannel, AbstractRobustConnection
     from pamqp.common import FieldTable
 
 COMMANDS_EXCHANGE = "courier.commands"
@@ -95,7 +94,7 @@ def retry_name(delay: int) -> str:
 
 
 def work_queues() -> list[Queue]:
-    """List the queues that bring commands, the one for messages that no queue was bound for last."""
+    """List the queues that bring commands; the last one brings what no other was bound for."""
     limit = _dead_letters_to(QUARANTINE, after=10)
     names = [OWN_PREFIX + name_of(command_type) for command_type in COMMANDS]
     bound = [Queue(name, limit, COMMANDS_EXCHANGE, f"{name}.*") for name in names]
@@ -164,7 +163,7 @@ async def declare(connection: AbstractRobustConnection, delays: Sequence[int]) -
         raise TopologyMismatch("\n".join(differences))
 
 
-async def _declare(channel: aio_pika.abc.AbstractChannel, item: Exchange | Queue) -> None:
+async def _declare(channel: AbstractChannel, item: Exchange | Queue) -> None:
     if isinstance(item, Exchange):
         await channel.declare_exchange(item.name, item.kind, durable=True, arguments=item.arguments)
         return

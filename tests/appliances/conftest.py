@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from service.appliances.inventory import Inventory
-from tests.appliances.pairs import KINDS, RecordingSimulator, Sms, Voice
+from tests.appliances.pairs import KINDS, RecordingSimulator, Sms, Voice, inventory_text
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -47,7 +46,9 @@ async def load(simulator: RecordingSimulator, tmp_path: Path) -> AsyncIterator[L
             path = simulator.write_files(tmp_path)
             if keys:
                 tables = tomllib.loads(path.read_text("utf-8"))["appliances"]
-                path.write_text(_toml({name: tables[name] | keys for name in tables}), "utf-8")
+                path.write_text(
+                    inventory_text({name: tables[name] | keys for name in tables}), "utf-8"
+                )
             inventory = Inventory.load(path, cooldown=cooldown)
             opened.push_async_callback(inventory.close)
             return inventory
@@ -83,12 +84,3 @@ def sms(simulator: RecordingSimulator, load: Load, tmp_path: Path) -> Sms:
 @pytest.fixture
 def voice(simulator: RecordingSimulator, load: Load, tmp_path: Path) -> Voice:
     return Voice(simulator, load(), tmp_path / "fvc-1.password")
-
-
-def _toml(tables: dict[str, dict[str, object]]) -> str:
-    """Write tables of strings, numbers and booleans: JSON's are TOML's, too."""
-    lines = []
-    for name, table in tables.items():
-        lines += [f"[appliances.{name}]"]
-        lines += [f"{key} = {json.dumps(value)}" for key, value in table.items()]
-    return "\n".join(lines)

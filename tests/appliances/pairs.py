@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import SecretStr
@@ -245,7 +246,7 @@ class Voice(Pair):
         return self.simulated.books.applied.total()
 
 
-KINDS: dict[str, type[Sms] | type[Voice]] = {"fortiauthenticator": Sms, "fortivoice": Voice}
+KINDS: dict[str, type[Sms | Voice]] = {"fortiauthenticator": Sms, "fortivoice": Voice}
 
 
 class Load(Protocol):
@@ -258,3 +259,13 @@ class Make(Protocol):
     """Makes the pair of the kind that the test is at, `keys` as in `Load`."""
 
     def __call__(self, *, cooldown: float = 300.0, **keys: object) -> Pair: ...
+
+
+def inventory_text(tables: Mapping[str, Mapping[str, object]]) -> str:
+    """Write an inventory: JSON's strings, numbers and booleans are TOML's; None leaves a key out."""
+    lines = []
+    for name, table in tables.items():
+        given = {key: value for key, value in table.items() if value is not None}
+        lines += [f"[appliances.{json.dumps(name)}]"]
+        lines += [f"{key} = {json.dumps(value)}" for key, value in given.items()]
+    return "\n".join(lines)

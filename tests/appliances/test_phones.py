@@ -70,8 +70,8 @@ async def test_phones_are_told_as_the_guide_lists_them(voice: Voice) -> None:
     """Every field has its place; "no value" is null, the vendor's 1 and 2 are true and false."""
     listed = await voice.read()
 
-    assert FIRST_SEVEN == macs(listed)
-    assert [BARE, UNASSIGNED, IN_USE] == [(listed.devices or ())[place] for place in (0, 3, 4)]
+    assert macs(listed) == FIRST_SEVEN
+    assert [(listed.devices or ())[place] for place in (0, 3, 4)] == [BARE, UNASSIGNED, IN_USE]
     figures = (listed.total, listed.start, listed.next, listed.complete)
     assert figures == (7, 0, None, True)
 
@@ -81,7 +81,7 @@ async def test_a_lone_backslash_and_a_doubled_one_mean_the_same(voice: Voice) ->
     full = await voice.read()
     filtered = await voice.read(search="f4:ff")
 
-    assert (UNASSIGNED,) == filtered.devices
+    assert filtered.devices == (UNASSIGNED,)
     assert UNASSIGNED in (full.devices or ())
 
 
@@ -106,14 +106,14 @@ async def test_only_what_is_no_escape_is_repaired(voice: Voice, text: str, name:
 
 async def test_a_row_may_lack_everything_but_its_key(voice: Voice) -> None:
     """Newer firmware drops fields: what is missing is not known."""
-    assert NOT_KNOWN == await one(voice)
+    assert await one(voice) == NOT_KNOWN
 
 
 async def test_empty_and_foreign_values_are_not_known(voice: Voice) -> None:
     """Every field has a value that means something, or null."""
     row = dict.fromkeys(phones.phone(4), "") | {"mkey": "aa", "phone_info": None, "name": ["x"]}
 
-    assert NOT_KNOWN == await one(voice, **row, something_new={"deep": 1})
+    assert await one(voice, **row, something_new={"deep": 1}) == NOT_KNOWN
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ async def test_search_and_filter_are_encoded_once(voice: Voice) -> None:
         ]
     }
     assert all(value == unquote_plus(value) for value in asked.values())
-    assert (UNASSIGNED,) == listed.devices
+    assert listed.devices == (UNASSIGNED,)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ async def test_a_filter_that_the_firmware_ignores_holds_all_the_same(voice: Voic
     ]
     voice.fault(Answer(json={"totalRemoteCount": 4, "collection": rows}))
 
-    assert ["bb:ff", "cc:ff"] == macs(await voice.read(search="ff", unassigned_only=True))
+    assert macs(await voice.read(search="ff", unassigned_only=True)) == ["bb:ff", "cc:ff"]
 
 
 @pytest.mark.parametrize("error_type", [3, 7, "7", -1, [7], {"code": 7}, "no"])

@@ -1,6 +1,8 @@
 """The node that the demo and the tests start is a real RabbitMQ and survives what they do to it."""
 
 import asyncio
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aio_pika
@@ -8,7 +10,7 @@ import pytest
 from aio_pika.abc import AbstractIncomingMessage
 from pamqp.common import FieldTable
 
-from service.demo.broker import BrokerUnavailable, Node, running_broker
+from service.demo.broker import BrokerUnavailable, Node, PrivateNode, running_broker
 from service.demo.probe import reach
 from tests.support.rabbit import Queue, Rabbit
 from tests.support.wait import until
@@ -101,6 +103,43 @@ async def test_a_publisher_is_blocked_during_a_memory_alarm_and_not_after(
             assert not done
         async with asyncio.timeout(10):
             await blocked
+
+
+def test_a_node_that_ends_while_it_starts_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with (
+        closing(node_of(tmp_path, "echo eaddrinuse; exit 1")) as node,
+        pytest.raises(BrokerUnavailable, match="eaddrinuse"),
+    ):
+        node.start()
+
+
+def test_a_node_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
+    with (
+        closing(node_of(tmp_path, "exec sleep 60", patience=0.2)) as node,
+        pytest.raises(BrokerUnavailable, match="not ready after"),
+    ):
+        node.start()
+
+
+def test_a_closed_node_does_not_start_again(tmp_path: Path) -> None:
+    node = node_of(tmp_path, "exit 0")
+    node.close()
+
+    with pytest.raises(BrokerUnavailable, match="was closed"):
+        node.start()
+
+
+def test_a_failing_rabbitmqctl_is_an_error_with_its_text(node: Node) -> None:
+    with pytest.raises(BrokerUnavailable, match="delete_vhost failed: .*no-such-vhost"):
+        node.ctl("delete_vhost", "no-such-vhost")
+
+
+def node_of(folder: Path, script: str, *, patience: float = 10) -> PrivateNode:
+    """A node whose server is a shell script."""
+    server = folder / "rabbitmq-server"
+    server.write_text(f"#!/bin/sh\n{script}\n")
+    server.chmod(0o755)
+    return PrivateNode(folder, patience=patience)
 
 
 async def _ignore(_: AbstractIncomingMessage) -> None:

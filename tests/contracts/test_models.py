@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """The models agree with the contract files, in both directions."""
 
 import copy

@@ -1,4 +1,4 @@
-"""The built thing on a stand: `courier serve` and `courier simulate` as processes, seen from outside.
+"""The built thing on a stand: `courier serve` and `courier simulate`, seen from outside.
 
 Nothing here imports the service: what a stranger's program can do over AMQP, HTTP and the command
 line is all that is done.

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.stand import Appliances, Service
 from tests.support.wait import until
-from tests.support.workflow import SOURCE, Workflow, command, gather_answers, licence, schema_of
+from tests.support.workflow import SOURCE, Workflow, command, licence, schema_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -7,7 +7,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import Arguments
 
-from tests.support.stand import Appliances, Service, Stand
+from tests.support.stand import Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, gather_answers
 

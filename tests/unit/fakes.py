@@ -28,7 +28,8 @@ class Fake:
     """What both kinds share: one writer at a time, and errors in the order in which they are due.
 
     Attributes:
-        errors: raised by the coming reads, one each.
+        errors: raised by the coming reads, one each; None for a read that goes well.
+        errors_after_write: what takes their place once a write came.
         answer: raised by every write, after it had its effect.
         gate: reads wait for it.
         busy: raised instead of the right to write.
@@ -36,7 +37,8 @@ class Fake:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.errors: list[Exception] = []
+        self.errors: list[Exception | None] = []
+        self.errors_after_write: list[Exception | None] = []
         self.answer: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
@@ -61,11 +63,13 @@ class Fake:
         asked()
         self.reads += 1
         await self.gate.wait()
-        if self.errors:
-            raise self.errors.pop(0)
+        error = self.errors.pop(0) if self.errors else None
+        if error:
+            raise error
 
     def _written(self) -> None:
         asked()
+        self.errors = self.errors_after_write
         if self.answer:
             raise self.answer
 

@@ -1,7 +1,7 @@
 """Where a broker comes from: the order, the falling through, and what people are told."""
 
-import threading
-from collections.abc import AsyncIterator, Iterator
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from service.demo.broker import Broker, BrokerUnavailable, Machine, running_broker
-from service.demo.container import news
-from service.demo.debian import privilege
+from service.demo.debian import install_rabbitmq, privilege
 from service.demo.probe import free_ports, shown
+from tests.support.wait import until
 
 URL = "amqp://someone:a-secret@broker.example:5673/vhost"
 SERVER = Path("/somewhere/sbin")
@@ -154,43 +154,22 @@ async def test_the_brokers_credentials_are_not_in_what_is_said_nor_in_its_repr()
     assert "a-secret" not in said + repr(broker)
 
 
-def test_a_pull_that_only_repeats_itself_makes_no_progress() -> None:
-    stop = threading.Event()
-
-    def retrying() -> Iterator[str]:
-        while not stop.wait(0.01):
-            yield "Retrying in 1 second"
-
-    seen: list[str] = []
-    with pytest.raises(BrokerUnavailable, match="no progress"):
-        seen.extend(_noted(seen, news(retrying(), 0.2, threading.Event())))
-    stop.set()
-    assert seen == ["Retrying in 1 second"]
+async def test_a_package_that_cannot_be_installed_is_told_with_apts_last_words() -> None:
+    failing = ["sh", "-c", "echo E: no network; exit 100", "--"]
+    with pytest.raises(BrokerUnavailable, match="E: no network"):
+        await install_rabbitmq(print, before=failing)
 
 
-def test_a_pull_that_ends_is_followed_to_its_end() -> None:
-    assert list(news(["10 %", "20 %", "20 %", "done"], 5, threading.Event())) == [
-        "10 %",
-        "20 %",
-        "done",
-    ]
+async def test_an_interrupted_installation_is_waited_for(tmp_path: Path) -> None:
+    done = tmp_path / "done"
+    installing = ["sh", "-c", f"mkdir {tmp_path}/began; sleep 0.3; mkdir {done}", "--"]
+    work = asyncio.create_task(install_rabbitmq(print, before=installing))
+    await until((tmp_path / "began").exists)
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
 
-
-def test_a_pull_that_fails_raises_what_it_raised() -> None:
-    def failing() -> Iterator[str]:
-        yield "10 %"
-        raise ConnectionError("gone")
-
-    with pytest.raises(ConnectionError, match="gone"):
-        list(news(failing(), 5, threading.Event()))
-
-
-def test_a_pull_can_be_given_up() -> None:
-    given_up = threading.Event()
-    given_up.set()
-
-    with pytest.raises(BrokerUnavailable):
-        list(news(["10 %"], 5, given_up))
+    assert done.exists()
 
 
 def test_root_needs_no_sudo() -> None:
@@ -227,9 +206,3 @@ def test_free_ports_are_below_those_of_outgoing_connections(socket_enabled: None
 )
 def test_a_url_is_shown_without_its_credentials(url: str, expected: str) -> None:
     assert shown(url) == expected
-
-
-def _noted(seen: list[str], events: Iterator[str]) -> Iterator[str]:
-    for event in events:
-        seen.append(event)
-        yield from ()

@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """The error tree says what to do; nothing stands beside it."""
 
 import inspect

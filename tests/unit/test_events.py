@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """Events: identity, routing, bytes, and the way back for those who wait for one."""
 
 import hashlib

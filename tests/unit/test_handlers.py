@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """What each command does to its appliance, and what is told of it."""
 
 from typing import Any, Final
@@ -178,22 +177,11 @@ async def test_nothing_is_sent_without_a_durable_intent() -> None:
 async def test_without_the_figures_after_the_intent_stays_open() -> None:
     """A write that cannot be read back is not judged: it is asked about later."""
     fac, intent = FakeFac(), FakeIntent[SmsBalance]()
-    read = fac.balance
-    await read()
-    fac.answer = LOST
-    fac.gate.set()
-    fac.errors = []
-
-    class Deaf(FakeFac):
-        async def activate(self, license_key: Any) -> None:
-            await super().activate(license_key)
-            self.errors = [BROKEN]
-
-    deaf = Deaf()
+    fac.errors_after_write = [BROKEN]
     with pytest.raises(Failed, match="500"):
-        await activate_sms_license(activation(), deaf, intent)
+        await activate_sms_license(activation(), fac, intent)
     assert ["recorded"] == intent.history
-    assert [LICENSE] == deaf.posts
+    assert [LICENSE] == fac.posts
 
 
 async def test_a_dry_run_reads_and_changes_nothing() -> None:
@@ -272,13 +260,11 @@ async def test_an_apply_that_was_not_sent_withdraws_its_intent(why: CommandError
     assert ["recorded", "withdrawn"] == intent.history
 
 
-@pytest.mark.parametrize("good", [0, 1])
-async def test_before_the_apply_nothing_is_open(good: int) -> None:
+@pytest.mark.parametrize("errors", [[BROKEN], [None, BROKEN]], ids=["login", "upload"])
+async def test_before_the_apply_nothing_is_open(errors: list[Exception | None]) -> None:
     """Login and upload change no licence: what fails there may simply be tried again."""
     fvc, intent = FakeFvc(), FakeIntent[DeviceIdentity]()
-    if good:
-        await fvc.identity()
-    fvc.errors = [BROKEN]
+    fvc.errors = errors
     with pytest.raises(Failed, match="500"):
         await apply_voice_license(application(), fvc, intent)
     assert [] == intent.history
@@ -318,6 +304,6 @@ async def test_a_query_has_no_intent() -> None:
     """Recording one would be a mistake in the code, and is told as such."""
     intent = NoIntent()
     with pytest.raises(TypeError, match="SmsBalance"):
-        await intent.record(balance(1))
+        await intent.record(balance(10))
     await intent.withdraw()
     assert (None, 0.0) == (intent.before, intent.age)

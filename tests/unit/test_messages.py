@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """Bytes become a command or a rejection; what is secret in them stays so."""
 
 import base64

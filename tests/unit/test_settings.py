@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """What can be set, and how clearly a wrong value is refused."""
 
 import re

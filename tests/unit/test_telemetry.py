@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """The event log: one JSON object per line, and nothing secret in it."""
 
 import io

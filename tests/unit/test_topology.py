@@ -1,4 +1,3 @@
-# ruff: noqa: SIM300  the expected value comes first
 """The table of interface.md: names and arguments cannot change once a broker has them."""
 
 from collections.abc import AsyncIterator

@@ -1,0 +1,114 @@
+"""How a command ends: stored first if it is a licence command, then told by an event."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from service.errors import Code, CommandError, Failed
+from service.handlers import Outcome
+from service.ledger import Told
+from service.messages.encode import FINISHED, Event, finished_event, finished_type
+from service.messages.events import CommandRef, Failure
+from service.messages.results import Conclusion
+from service.messages.wire import now
+from service.telemetry import log
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from service.execution.intent import LedgerIntent
+    from service.execution.plans import Plan
+    from service.execution.received import Received
+    from service.ledger import Ledger
+    from service.messages.commands import Command
+
+_LEVELS = {
+    Conclusion.SUCCEEDED: logging.INFO,
+    Conclusion.REFUSED: logging.WARNING,
+    Conclusion.FAILED: logging.WARNING,
+    Conclusion.UNKNOWN: logging.ERROR,
+}
+
+
+class Endings:
+    """Ends commands.
+
+    Args:
+        ledger: where the ends of licence commands are stored.
+        source: the `source` of the events.
+    """
+
+    def __init__(self, ledger: Ledger, source: str) -> None:
+        """Keep the parts."""
+        self._ledger = ledger
+        self._source = source
+
+    async def end(
+        self,
+        received: Received,
+        plan: Plan,
+        outcome: Outcome[BaseModel],
+        attempts: int | None = None,
+    ) -> Event:
+        """Store how a licence command ended, and make the event that says how it ended."""
+        command, finished_at = received.command, now()
+        envelope, why = command.envelope, outcome.why
+        data = FINISHED[finished_type(envelope.type)](
+            command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
+            appliance=command.data.appliance,
+            conclusion=outcome.conclusion,
+            attempts=received.attempts if attempts is None else attempts,
+            started_at=received.received_at,
+            finished_at=finished_at,
+            error=_told(why),
+            **dict(outcome.body),
+        )
+        told = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
+        if plan.recorded:
+            await self._ledger.conclude(command, told)
+        log.log(
+            _LEVELS[outcome.conclusion],
+            "command-finished",
+            conclusion=told.conclusion,
+            error_code=why.code.value if why else None,
+            attempt=data.attempts,
+            duration_ms=round((finished_at - received.received_at).total_seconds() * 1000),
+        )
+        return self.tell_again(command, told)
+
+    def tell_again(self, command: Command, told: Told) -> Event:
+        """Make the event from what was stored: the same id and the same data."""
+        return finished_event(
+            command,
+            source=self._source,
+            conclusion=told.conclusion,
+            data=told.data,
+            time=told.at,
+        )
+
+
+def undetermined(plan: Plan, command: Command, intent: LedgerIntent) -> Outcome[BaseModel]:
+    """Tell a write whose outcome nobody can establish."""
+    why = CommandError(
+        Code.OUTCOME_UNKNOWN,
+        f"a write was sent, or may have been, and what it did could not be established;"
+        f" look at {command.data.appliance}",
+    )
+    if plan.undetermined is None:
+        raise TypeError("a query is never undetermined")
+    body = plan.undetermined(command.data, intent.before)
+    return Outcome(body, Conclusion.UNKNOWN, why)
+
+
+def _told(why: CommandError | None) -> Failure | None:
+    if why is None:
+        return None
+    return Failure(code=why.code.value, message=why.message[:1000], status=why.status)
+
+
+def out_of_time(plan: Plan, received: Received) -> Outcome[BaseModel]:
+    """Tell the last failure; `expired` only if nothing was attempted."""
+    code = received.last_error if received.attempts else None
+    why = Failed(code or Code.EXPIRED, "the command's time ended before it could be carried out")
+    return Outcome(plan.untouched(received.command.data), Conclusion.FAILED, why)

@@ -1,0 +1,51 @@
+"""What one delivery brings to the execution, and what the execution may say to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from service.errors import Code
+    from service.messages.commands import Command
+
+
+@dataclass(frozen=True)
+class Received:
+    """A command as one delivery brought it.
+
+    Attributes:
+        received_at: when the courier first saw the command.
+        attempts: how many deliveries before this one sent a request.
+        had_intent: a retry copy says that a write was announced.
+        redelivered: this or an earlier process had it before.
+        last_error: why the delivery before this one did not finish it.
+        expired: the broker says that its time is over.
+    """
+
+    command: Command
+    received_at: datetime
+    attempts: int = 0
+    had_intent: bool = False
+    redelivered: bool = False
+    last_error: Code | None = None
+    expired: bool = False
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The command comes back later.
+
+    Attributes:
+        delay: one of the configured delays, in seconds.
+        attempts: how many deliveries have sent a request so far.
+        intent: a write is announced and not settled.
+        error: why it waits.
+    """
+
+    delay: int
+    attempts: int
+    intent: bool
+    error: Code

@@ -1,0 +1,300 @@
+"""One login for all who wait, renewed once, and never a loop of logins."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from service.appliances.http import Answer, Visit, visit
+from service.appliances.session import CredentialsRefused, Opened, Session
+from service.errors import Code, CommandError, Failed, Refused, Waiting
+
+OK, NO = 200, 403
+
+
+class FakeDevice:
+    """Knows one password and its own sessions.
+
+    Attributes:
+        logins: the passwords that were tried.
+        valid: the sessions that it knows.
+        granting: whether it lets anybody do anything.
+        gate: logins wait for it.
+    """
+
+    def __init__(self) -> None:
+        self.password = "right"
+        self.logins: list[str] = []
+        self.valid: set[str] = set()
+        self.granting = True
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: CommandError | None = None
+        self.requests: list[str] = []
+
+    async def log_in(self, password: str) -> str:
+        self.logins.append(password)
+        await self.gate.wait()
+        if self.error:
+            raise self.error
+        if password != self.password:
+            raise CredentialsRefused("fvc-1", 401)
+        token = f"session-{len(self.logins)}"
+        self.valid = {token}
+        return token
+
+    async def send(self, session: Opened[str]) -> Answer:
+        self.requests.append(session.token)
+        known = self.granting and session.token in self.valid
+        return Answer(OK if known else NO, httpx.Headers(), b"")
+
+
+class FakeSecret:
+    """Where the password stands: a person may change it, or take it away."""
+
+    def __init__(self, text: str | None = "right") -> None:
+        self.text = text
+
+    def read(self) -> str:
+        if self.text is None:
+            raise Waiting(Code.CREDENTIALS_REFUSED, "cannot be read")
+        return self.text
+
+
+@pytest.fixture
+def device() -> FakeDevice:
+    return FakeDevice()
+
+
+@pytest.fixture
+def secret() -> FakeSecret:
+    return FakeSecret()
+
+
+def open_to(device: FakeDevice, secret: FakeSecret, *, cooldown: float = 3600) -> Session[str]:
+    return Session(
+        "fvc-1",
+        secret,
+        login=device.log_in,
+        refused=lambda answer: answer.status == NO,
+        cooldown=cooldown,
+    )
+
+
+@pytest.fixture
+def session(device: FakeDevice, secret: FakeSecret) -> Session[str]:
+    return open_to(device, secret)
+
+
+async def waiting_for(session: Session[str], number: int) -> list["asyncio.Task[Opened[str]]"]:
+    """Callers who have all asked for the session before the login has its answer."""
+    tasks = [asyncio.create_task(session.opened()) for _ in range(number)]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_all_who_wait_share_one_login(device: FakeDevice, session: Session[str]) -> None:
+    """Fifty commands at a closed session log in once."""
+    device.gate.clear()
+    tasks = await waiting_for(session, 50)
+    device.gate.set()
+    opened = await asyncio.gather(*tasks)
+    assert ["right"] == device.logins
+    assert {id(opened[0])} == {id(each) for each in opened}
+
+
+async def test_an_open_session_is_used_again(device: FakeDevice, session: Session[str]) -> None:
+    """A login is for the session's life, not for a request."""
+    for _ in range(3):
+        assert OK == (await session.call(device.send)).status
+    assert ["session-1"] * 3 == device.requests
+    assert ["right"] == device.logins
+
+
+async def test_a_lost_session_is_renewed_once_for_all(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """When the appliance forgets the session, everybody's request is sent again after one login."""
+    await session.opened()
+    device.valid.clear()
+    answers = await asyncio.gather(*(session.call(device.send) for _ in range(20)))
+    assert {OK} == {answer.status for answer in answers}
+    assert ["right"] * 2 == device.logins
+
+
+async def test_a_late_refusal_ends_no_newer_session(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """An answer that belongs to an old session says nothing about the one that followed it."""
+    old = await session.opened()
+    session.give_up(old)
+    new = await session.opened()
+    session.give_up(old)
+    session.replace(old, "stolen")
+    assert new is await session.opened()
+    assert "session-2" == new.token
+    assert ["right"] * 2 == device.logins
+
+
+async def test_permission_that_a_new_session_lacks_too_is_denied(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """After one renewal a second refusal is the answer: no login heals it."""
+    device.granting = False
+    with pytest.raises(Refused) as caught:
+        await session.call(device.send)
+    assert (Code.PERMISSION_DENIED, NO) == (caught.value.code, caught.value.status)
+    assert ["session-1", "session-2"] == device.requests
+
+
+async def test_refused_credentials_are_told_to_all_who_wait(
+    device: FakeDevice, secret: FakeSecret, session: Session[str]
+) -> None:
+    """One login is refused, and everyone learns it from that one."""
+    secret.text = "wrong"
+    device.gate.clear()
+    tasks = await waiting_for(session, 50)
+    device.gate.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert {CredentialsRefused} == {type(result) for result in results}
+    assert ["wrong"] == device.logins
+
+
+async def test_refused_credentials_are_tried_once(
+    device: FakeDevice, secret: FakeSecret, session: Session[str]
+) -> None:
+    """Repeating a wrong password locks accounts: nobody tries it again within the cool-down."""
+    secret.text = "wrong"
+    for _ in range(5):
+        with pytest.raises(CredentialsRefused) as caught:
+            await session.call(device.send)
+        assert Code.CREDENTIALS_REFUSED == caught.value.code
+    assert ["wrong"] == device.logins
+    assert [] == device.requests
+
+
+async def test_a_changed_secret_is_tried_at_once(
+    device: FakeDevice, secret: FakeSecret, session: Session[str]
+) -> None:
+    """Whoever corrects the password need not wait, nor restart anything."""
+    secret.text = "wrong"
+    with pytest.raises(CredentialsRefused):
+        await session.opened()
+    secret.text = "right"
+    await session.opened()
+    assert ["wrong", "right"] == device.logins
+
+
+async def test_the_cool_down_allows_one_more_attempt(
+    device: FakeDevice, secret: FakeSecret
+) -> None:
+    """The account may have been unlocked: the same secret is tried again, once, after a while."""
+    secret.text = "wrong"
+    session = open_to(device, secret, cooldown=0)
+    for _ in range(2):
+        with pytest.raises(CredentialsRefused):
+            await session.opened()
+    assert ["wrong"] * 2 == device.logins
+    device.password = "wrong"
+    await session.opened()
+
+
+async def test_a_success_forgets_the_refusal(device: FakeDevice, secret: FakeSecret) -> None:
+    """After a good login an old refusal of the same password says nothing."""
+    session = open_to(device, secret)
+    secret.text = "later"
+    with pytest.raises(CredentialsRefused):
+        await session.opened()
+    secret.text = "right"
+    await session.opened()
+    session.close()
+    device.password = secret.text = "later"
+    await session.opened()
+    assert ["later", "right", "later"] == device.logins
+
+
+async def test_a_password_that_cannot_be_read_is_waited_for(
+    device: FakeDevice, secret: FakeSecret, session: Session[str]
+) -> None:
+    """Without a secret nothing is sent, and nothing is held against the next attempt."""
+    secret.text = None
+    with pytest.raises(Waiting):
+        await session.opened()
+    assert [] == device.logins
+    secret.text = "right"
+    await session.opened()
+
+
+async def test_an_unreachable_appliance_is_asked_again(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """A login without an answer is no refusal: the next command tries it."""
+    device.error = Failed(Code.UNREACHABLE, "no answer")
+    with pytest.raises(Failed):
+        await session.opened()
+    device.error = None
+    assert "session-2" == (await session.opened()).token
+
+
+async def test_one_who_goes_away_does_not_end_the_login(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """The login belongs to all who wait; a cancelled command takes only itself away."""
+    device.gate.clear()
+    first, second = await waiting_for(session, 2)
+    first.cancel()
+    device.gate.set()
+    assert "session-1" == (await second).token
+    assert first.cancelled()
+    assert ["right"] == device.logins
+
+
+async def test_a_refusal_that_nobody_waits_for_harms_nothing(
+    device: FakeDevice, secret: FakeSecret, session: Session[str]
+) -> None:
+    """It is remembered all the same."""
+    secret.text = "wrong"
+    device.gate.clear()
+    (only,) = await waiting_for(session, 1)
+    only.cancel()
+    await asyncio.wait([only])
+    device.gate.set()
+    with pytest.raises(CredentialsRefused):
+        await session.opened()
+    assert ["wrong"] == device.logins
+
+
+async def test_a_rotated_session_is_taken_over(device: FakeDevice, session: Session[str]) -> None:
+    """What the appliance says last of its session is what is sent next."""
+    opened = await session.opened()
+    session.replace(opened, "rotated")
+    device.valid = {"rotated"}
+    await session.call(device.send)
+    assert ["rotated"] == device.requests
+
+
+async def test_a_closed_session_is_forgotten(device: FakeDevice, session: Session[str]) -> None:
+    """After closing, once or twice, whoever asks logs in anew."""
+    await session.opened()
+    session.close()
+    session.close()
+    await session.opened()
+    assert ["right"] * 2 == device.logins
+
+
+async def test_a_session_does_not_show_its_token(session: Session[str]) -> None:
+    """Printing a session prints nothing that could be used."""
+    assert "session-1" not in repr(await session.opened())
+
+
+async def test_a_command_tells_its_session_once(session: Session[str]) -> None:
+    """One command says once that it opened or reused the session, however much it asks."""
+    current = Visit()
+    token = visit.set(current)
+    await session.opened()
+    assert current.session_told
+    visit.set(again := Visit())
+    await session.opened()
+    await session.opened()
+    assert again.session_told
+    visit.reset(token)
