@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.appliances.inventory import Inventory
-from service.consumers import Consumers
+from service.consumers.intake import Intake
+from service.consumers.settling import Settling
 from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
@@ -60,27 +61,20 @@ async def running(settings: Settings) -> AsyncIterator[None]:
         )
         flights = Flights(execution)
         stack.push_async_callback(flights.drain, 1.0)
-        consumers = Consumers(
-            address,
-            tls,
-            flights=flights,
-            execution=execution,
-            publisher=publisher,
-            source=settings.source,
-            prefetch=settings.prefetch,
-        )
-        stack.push_async_callback(consumers.stop, settings.drain_timeout)
-        await consumers.connect(own_sqlite=True)
+        settling = Settling(flights, execution, publisher, source=settings.source)
+        intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
+        stack.push_async_callback(intake.stop, settings.drain_timeout)
+        await intake.connect(own_sqlite=True)
         web = Web(
             settings.http_host,
             settings.http_port,
             not_ready=lambda: [
-                reason for reason in (publisher.idle_reason, consumers.idle_reason) if reason
+                reason for reason in (publisher.idle_reason, intake.idle_reason) if reason
             ],
         )
         await web.start()
         stack.push_async_callback(web.stop)
-        await consumers.start()
+        await intake.start()
         log.info("service-ready", http=web.address)
         yield
         log.info("service-stopping")

@@ -215,18 +215,22 @@ def ensure_image(
     """
     try:
         with closing(daemon()) as images:
-            if images.has(image):
-                return
-            say(f"RabbitMQ: Docker pulls {image}")
-            for _ in news(images.pull(image), _PULL_PATIENCE, given_up):
-                pass
             if not images.has(image):
-                raise BrokerUnavailable(f"Docker could not pull {image}")
+                say(f"RabbitMQ: Docker pulls {image}")
+                _pull(image, images, given_up)
     except BrokerUnavailable:
         raise
     except Exception as error:  # noqa: BLE001 - of two packages, with an error tree each
         reason = getattr(error, "explanation", None) or error
         raise BrokerUnavailable(f"Docker cannot provide {image}: {reason}") from None
+
+
+def _pull(image: str, images: Images, given_up: threading.Event) -> None:
+    last: object = None
+    for last in news(images.pull(image), _PULL_PATIENCE, given_up):  # noqa: B007 - after the loop
+        pass
+    if not images.has(image):
+        raise BrokerUnavailable(f"Docker could not pull {image} ({last})")
 
 
 def _knock(daemon: str) -> None:

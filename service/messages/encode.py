@@ -158,7 +158,7 @@ def read_finished(body: bytes) -> Finished | Rejected:
     """
     document = parse_json(body)
     if not isinstance(document, dict):
-        raise ValueError("is no event")  # noqa: TRY004  one error for all that is no event
+        raise ValueError("is no event that answers a command")  # noqa: TRY004  one error for all
     event_type = str(document.get("type"))
     model = Rejected if event_type == REJECTED else FINISHED.get(event_type)
     if model is None:

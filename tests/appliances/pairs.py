@@ -262,7 +262,7 @@ class Make(Protocol):
 
 
 def inventory_text(tables: Mapping[str, Mapping[str, object]]) -> str:
-    """Write an inventory: JSON's strings, numbers and booleans are TOML's; None leaves a key out."""
+    """Write an inventory; JSON's strings, numbers and booleans are TOML's, None is no key."""
     lines = []
     for name, table in tables.items():
         given = {key: value for key, value in table.items() if value is not None}

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import httpx
 import pytest
@@ -16,7 +16,6 @@ from service.simulator import Answer, Hang, Reset, Truncate
 from tests.appliances.cable import Cable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
     from pathlib import Path
 
     from service.simulator.actions import Decision
@@ -36,18 +35,17 @@ NEVER_LEFT = {
 """What httpx's own transport raises only while nothing of the request has been sent."""
 
 
-class Raising(httpx.Auth):
-    """Lets a request end in an exception: the part of a request that a caller may bring along."""
+class Raising(dict[str, str]):
+    """Headers that end in an exception when httpx reads them: where it can be made to raise any."""
 
     def __init__(self, error: Exception) -> None:
-        self.error: Exception | None = error
-        self.asked = 0
+        super().__init__()
+        self.error = error
+        self.read = 0
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        self.asked += 1
-        if self.error is not None:
-            raise self.error
-        yield request
+    def items(self) -> NoReturn:
+        self.read += 1
+        raise self.error
 
 
 def made(kind: type[Exception]) -> Exception:
@@ -55,7 +53,9 @@ def made(kind: type[Exception]) -> Exception:
     request = httpx.Request("GET", "https://appliance.example")
     if issubclass(kind, httpx.HTTPStatusError):
         return kind("told", request=request, response=httpx.Response(500, request=request))
-    if issubclass(kind, httpx.StreamError) and kind is not httpx.StreamError:
+    if kind in {httpx.StreamConsumed, httpx.StreamClosed}:
+        return kind()
+    if kind in {httpx.ResponseNotRead, httpx.RequestNotRead}:
         return kind()
     return kind("told")
 
@@ -81,12 +81,12 @@ async def test_every_exception_of_httpx_becomes_one_of_ours(
     raising = Raising(made(exception))
 
     with pytest.raises(CommandError) as caught:
-        await http.send(Operation("any", "PUT", "/", kind), auth=raising)
+        await http.send(Operation("any", "PUT", "/", kind), headers=raising)
     await http.close()
 
     assert (expected, Code.UNREACHABLE) == (type(caught.value), caught.value.code)
     stale = exception is httpx.RemoteProtocolError and kind is Kind.READ
-    assert raising.asked == 1 + stale
+    assert raising.read == 1 + stale
 
 
 @pytest.mark.parametrize(
@@ -213,8 +213,8 @@ async def test_a_garbled_answer_is_lost(make: Make) -> None:
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        *((status, Code.APPLIANCE_ERROR) for status in (408, 429, 500, 502, 503, 504, 599)),
-        *((status, Code.UNEXPECTED_ANSWER) for status in (204, 206, 304, 400, 404, 405, 415, 418)),
+        *((status, Code.APPLIANCE_ERROR) for status in (408, 429, 500, 503, 599)),
+        *((status, Code.UNEXPECTED_ANSWER) for status in (204, 304, 400, 404, 405)),
     ],
 )
 async def test_a_status_says_whether_the_appliance_is_in_trouble(
@@ -230,7 +230,7 @@ async def test_a_status_says_whether_the_appliance_is_in_trouble(
     assert (code, status) == (caught.value.code, caught.value.status)
 
 
-@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("status", [301, 303, 308])
 async def test_a_redirect_is_a_mistake_in_the_inventory(pair: Pair, status: int) -> None:
     """It is not followed, and whoever reads the error knows where to look."""
     await pair.read()
@@ -246,7 +246,7 @@ async def test_a_redirect_is_a_mistake_in_the_inventory(pair: Pair, status: int)
 
 @pytest.mark.parametrize(
     "body",
-    ["", "<!doctype html><h1>Login</h1>", "[]", "7", "null", '"text"', "{", "[" * 100_000, "\0"],
+    ["", "<!doctype html><h1>Login</h1>", "[]", "null", "{", "[" * 100_000],
     ids=lambda body: body[:10],
 )
 async def test_a_body_that_is_no_json_object_is_unexpected(pair: Pair, body: str) -> None:
@@ -289,13 +289,12 @@ async def test_an_answer_is_asked_for_uncompressed(pair: Pair) -> None:
         ("", None),
     ],
 )
-@pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_is_kept_where_it_can_be_read(
-    pair: Pair, status: int, header: str, seconds: float | None
+    pair: Pair, header: str, seconds: float | None
 ) -> None:
     """The appliance is left alone for as long as it asks."""
     await pair.read()
-    pair.fault(Answer(status=status, headers={"Retry-After": header}))
+    pair.fault(Answer(status=429, headers={"Retry-After": header}))
 
     with pytest.raises(Failed) as caught:
         await pair.read()

@@ -130,7 +130,7 @@ def test_a_closed_node_does_not_start_again(tmp_path: Path) -> None:
 
 
 def test_a_failing_rabbitmqctl_is_an_error_with_its_text(node: Node) -> None:
-    with pytest.raises(BrokerUnavailable, match="delete_vhost failed: .*no-such-vhost"):
+    with pytest.raises(BrokerUnavailable, match=r"delete_vhost failed: .*no-such-vhost"):
         node.ctl("delete_vhost", "no-such-vhost")
 
 

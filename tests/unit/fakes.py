@@ -9,8 +9,11 @@ from typing import Generic, TypeVar
 from pydantic import SecretStr
 
 from service.appliances.http import visit
+from service.appliances.inventory import Inventory
 from service.appliances.ports import Upload
 from service.errors import CommandError
+from service.execution import Execution
+from service.ledger import Ledger
 from service.messages.commands import LicenseFile
 from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
 
@@ -172,3 +175,17 @@ class FakeIntent(Generic[B]):
     async def withdraw(self) -> None:
         self.before = None
         self.history.append("withdrawn")
+
+
+def executing(
+    ledger: Ledger, *appliances: Fake, command_ttl: float = 3600, recovery_ttl: float = 86400
+) -> Execution:
+    """The real thing around these appliances, with three delays."""
+    return Execution(
+        Inventory({each.name: each for each in appliances}),
+        ledger,
+        source="/courier",
+        retry_delays=(5, 30, 120),
+        command_ttl=command_ttl,
+        recovery_ttl=recovery_ttl,
+    )

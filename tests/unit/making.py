@@ -25,7 +25,7 @@ DATA: Final[dict[str, dict[str, Any]]] = {
 
 
 def message(
-    name: str = "activate-sms-license", data: Mapping[str, Any] | None = None, **attributes: Any
+    name: str = "activate-sms-license", data: Mapping[str, Any] | None = None, **attributes: object
 ) -> dict[str, Any]:
     """A command as a producer writes it."""
     return {
@@ -42,13 +42,13 @@ def encode(whole: object) -> bytes:
 
 
 def body(
-    name: str = "activate-sms-license", data: Mapping[str, Any] | None = None, **attributes: Any
+    name: str = "activate-sms-license", data: Mapping[str, Any] | None = None, **attributes: object
 ) -> bytes:
     return encode(message(name, data, **attributes))
 
 
 def command(
-    name: str = "activate-sms-license", data: Mapping[str, Any] | None = None, **attributes: Any
+    name: str = "activate-sms-license", data: Mapping[str, Any] | None = None, **attributes: object
 ) -> Command:
     return decode(body(name, data, **attributes))
 

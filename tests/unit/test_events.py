@@ -4,7 +4,7 @@ import hashlib
 import json
 import uuid
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -20,9 +20,13 @@ AT: Final = datetime(2026, 3, 4, 9, 12, 31, 5000, UTC)
 STORED: Final = b'{"conclusion" : "succeeded"}'
 
 
-def finished(name: str = "activate-sms-license", **attributes: Any) -> Event:
+def finished(name: str = "activate-sms-license", **attributes: str) -> Event:
     return finished_event(
-        command(name, **attributes), source="/courier", conclusion="succeeded", data=STORED, time=AT
+        command(name, None, **attributes),
+        source="/courier",
+        conclusion="succeeded",
+        data=STORED,
+        time=AT,
     )
 
 

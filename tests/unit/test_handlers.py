@@ -1,6 +1,6 @@
 """What each command does to its appliance, and what is told of it."""
 
-from typing import Any, Final
+from typing import Final
 
 import pytest
 
@@ -37,13 +37,13 @@ def nothing(conclusion: Conclusion, code: Code) -> tuple[Conclusion, Effect, int
     return conclusion, Effect.NONE, 0, code
 
 
-def activation(**data: Any) -> ActivateSmsLicense:
+def activation(**data: object) -> ActivateSmsLicense:
     asked = command(data=data).data
     assert isinstance(asked, ActivateSmsLicense)
     return asked
 
 
-def application(**data: Any) -> ApplyVoiceLicense:
+def application(**data: object) -> ApplyVoiceLicense:
     asked = command("apply-voice-license", data).data
     assert isinstance(asked, ApplyVoiceLicense)
     return asked

@@ -12,6 +12,7 @@ from service.messages.commands import (
     MAX_FILE_BYTES,
     ActivateSmsLicense,
     ApplyVoiceLicense,
+    LicenseFile,
     QueryDevices,
     decode,
     identify,
@@ -307,7 +308,7 @@ def test_no_other_text_is_an_instant(text: object) -> None:
         parse_instant(text)
 
 
-def _file(raw: bytes) -> Any:
+def _file(raw: bytes) -> LicenseFile:
     data = decode(raw).data
     assert isinstance(data, ApplyVoiceLicense)
     return data.file

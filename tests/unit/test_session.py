@@ -20,6 +20,7 @@ class FakeDevice:
         valid: the sessions that it knows.
         granting: whether it lets anybody do anything.
         gate: logins wait for it.
+        asked: a login has come.
     """
 
     def __init__(self) -> None:
@@ -29,11 +30,13 @@ class FakeDevice:
         self.granting = True
         self.gate = asyncio.Event()
         self.gate.set()
+        self.asked = asyncio.Event()
         self.error: CommandError | None = None
         self.requests: list[str] = []
 
     async def log_in(self, password: str) -> str:
         self.logins.append(password)
+        self.asked.set()
         await self.gate.wait()
         if self.error:
             raise self.error
@@ -86,17 +89,19 @@ def session(device: FakeDevice, secret: FakeSecret) -> Session[str]:
     return open_to(device, secret)
 
 
-async def waiting_for(session: Session[str], number: int) -> list["asyncio.Task[Opened[str]]"]:
+async def waiting_for(
+    device: FakeDevice, session: Session[str], number: int
+) -> list["asyncio.Task[Opened[str]]"]:
     """Callers who have all asked for the session before the login has its answer."""
+    device.gate.clear()
     tasks = [asyncio.create_task(session.opened()) for _ in range(number)]
-    await asyncio.sleep(0)
+    await device.asked.wait()
     return tasks
 
 
 async def test_all_who_wait_share_one_login(device: FakeDevice, session: Session[str]) -> None:
     """Fifty commands at a closed session log in once."""
-    device.gate.clear()
-    tasks = await waiting_for(session, 50)
+    tasks = await waiting_for(device, session, 50)
     device.gate.set()
     opened = await asyncio.gather(*tasks)
     assert ["right"] == device.logins
@@ -152,8 +157,7 @@ async def test_refused_credentials_are_told_to_all_who_wait(
 ) -> None:
     """One login is refused, and everyone learns it from that one."""
     secret.text = "wrong"
-    device.gate.clear()
-    tasks = await waiting_for(session, 50)
+    tasks = await waiting_for(device, session, 50)
     device.gate.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {CredentialsRefused} == {type(result) for result in results}
@@ -240,8 +244,7 @@ async def test_one_who_goes_away_does_not_end_the_login(
     device: FakeDevice, session: Session[str]
 ) -> None:
     """The login belongs to all who wait; a cancelled command takes only itself away."""
-    device.gate.clear()
-    first, second = await waiting_for(session, 2)
+    first, second = await waiting_for(device, session, 2)
     first.cancel()
     device.gate.set()
     assert "session-1" == (await second).token
@@ -254,8 +257,7 @@ async def test_a_refusal_that_nobody_waits_for_harms_nothing(
 ) -> None:
     """It is remembered all the same."""
     secret.text = "wrong"
-    device.gate.clear()
-    (only,) = await waiting_for(session, 1)
+    (only,) = await waiting_for(device, session, 1)
     only.cancel()
     await asyncio.wait([only])
     device.gate.set()

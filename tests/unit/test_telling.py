@@ -48,13 +48,16 @@ PROPERTIES: Final[dict[str, Any]] = {
 
 
 def delivery(
-    headers: dict[str, Any] | None = None, *, redelivered: bool = False, **properties: Any
+    headers: dict[str, Any] | None = None, *, redelivered: bool = False, **properties: object
 ) -> IncomingMessage:
     return IncomingMessage(
         DeliveredMessage(
             delivery=spec.Basic.Deliver("tag", 1, redelivered, "exchange", "key"),
             header=ContentHeader(
-                properties=spec.Basic.Properties(headers=headers or {}, **properties)
+                properties=spec.Basic.Properties(
+                    headers=headers or {},
+                    **properties,  # type: ignore[arg-type]  # whatever a producer sets
+                )
             ),
             body=body(),
             channel=cast("AbstractChannel", None),

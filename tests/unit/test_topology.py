@@ -1,7 +1,7 @@
 """The table of interface.md: names and arguments cannot change once a broker has them."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -68,7 +68,7 @@ class FakeBroker:
 
     def __init__(self, differs: dict[str, Exception] | None = None) -> None:
         self.differs = differs or {}
-        self.declared: dict[str, dict[str, Any]] = {}
+        self.declared: dict[str, dict[str, object]] = {}
         self.bindings: list[tuple[str, str, str]] = []
         self.channels = 0
 
@@ -77,17 +77,17 @@ class FakeBroker:
         self.channels += 1
         yield self
 
-    async def channel(self) -> Any:
+    async def channel(self) -> AbstractAsyncContextManager["FakeBroker"]:
         return self._opened()
 
-    async def declare_exchange(self, name: str, kind: str, **told: Any) -> None:
+    async def declare_exchange(self, name: str, kind: str, **told: object) -> None:
         self._take(f"exchange {name}", {"kind": kind, **told})
 
-    async def declare_queue(self, name: str, **told: Any) -> "FakeQueue":
+    async def declare_queue(self, name: str, **told: object) -> "FakeQueue":
         self._take(f"queue {name}", told)
         return FakeQueue(self, name)
 
-    def _take(self, name: str, told: dict[str, Any]) -> None:
+    def _take(self, name: str, told: dict[str, object]) -> None:
         if name in self.differs:
             raise self.differs[name]
         self.declared[name] = told

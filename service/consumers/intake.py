@@ -1,0 +1,202 @@
+"""The consuming connections: what FastStream does for us, and what it must be kept from doing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, cast
+
+from aio_pika.exceptions import AMQPError
+from aiormq.exceptions import ChannelLockedResource
+from faststream import AckPolicy
+from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
+from faststream.rabbit import RabbitQueue as FastStreamQueue
+from faststream.security import BaseSecurity
+
+from service.consumers.settling import Delivery
+from service.errors import ConfigurationError
+from service.telemetry import log
+from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
+from service.topology.connection import Watch
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable, Callable
+
+    from aio_pika import RobustQueue
+    from aio_pika.abc import AbstractQueue, AbstractRobustConnection
+    from faststream.rabbit import RabbitMessage
+    from faststream.rabbit.schemas.queue import QuorumQueueArgs
+    from faststream.rabbit.subscriber.usecase import RabbitSubscriber
+    from yarl import URL
+
+    from service.topology import Queue
+
+
+class Intake:
+    """Consumes every work queue and the quarantine.
+
+    Args:
+        url: the broker.
+        tls: for `amqps://`.
+        prefetch: deliveries per queue that are looked at at once.
+        settle: brings one delivery to its end; when it returns, the delivery is acked.
+    """
+
+    def __init__(
+        self,
+        url: URL,
+        tls: ssl.SSLContext | None,
+        *,
+        prefetch: int,
+        settle: Callable[[Delivery], Awaitable[None]],
+    ) -> None:
+        """Build the two consuming connections; `connect` opens the first."""
+        self._settle = settle
+        self._running: set[asyncio.Task[object]] = set()
+        self._owner: AbstractQueue | None = None
+        self._may_run = asyncio.Event()
+        self._working = _broker(url, tls, "consuming", self._may_run)
+        self._alone = _broker(url, tls, "quarantine")
+        for queue in work_queues():
+            self._subscribe(self._working, queue, prefetch)
+        self._subscribe(self._alone, quarantine_queue(), 1)
+
+    async def connect(self, *, own_sqlite: bool) -> None:
+        """Connect, and take what only one courier may have.
+
+        Args:
+            own_sqlite: hold the exclusive queue that keeps another courier away from this
+                virtual host. It is regained after a reconnect before anything is run.
+
+        Raises:
+            ConfigurationError: another courier holds it.
+        """
+        connection = await self._working.connect()
+        if own_sqlite:
+            self._owner = await _own_sqlite(connection)
+        self._may_run.set()
+
+    async def start(self) -> None:
+        """Begin to consume."""
+        await self._working.start()
+        await self._alone.start()
+
+    async def stop(self, seconds: float) -> None:
+        """Stop intake, let what runs come to its end, disconnect.
+
+        What is not finished in time goes back to its queue when the connection closes.
+
+        Args:
+            seconds: how long that may take.
+        """
+        for broker in (self._working, self._alone):
+            await _stop_intake(broker)
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        left = len(self._running)
+        if left:
+            log.warning("drain-incomplete", deliveries=left)
+        await self._working.stop()
+        await self._alone.stop()
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Say why nothing is consumed, or None when everything is."""
+        for broker in (self._working, self._alone):
+            connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
+            if connection is None or not connection.connected.is_set():
+                return "broker-disconnected"
+            subscribers = cast("list[RabbitSubscriber]", broker.subscribers)
+            if any(_consumer(subscriber) is None for subscriber in subscribers):
+                return "consumer-missing"
+        return None
+
+    def _subscribe(self, broker: RabbitBroker, queue: Queue, prefetch: int) -> None:
+        exchange = RabbitExchange(
+            queue.bound_to or "", type=ExchangeType.TOPIC, durable=True, declare=False
+        )
+
+        async def read(message: RabbitMessage) -> Delivery:
+            return Delivery(message.raw_message, queue.name)
+
+        subscriber = broker.subscriber(
+            FastStreamQueue(
+                queue.name,
+                queue_type=QueueType.QUORUM,
+                durable=True,
+                routing_key=queue.routing_key,
+                arguments=cast("QuorumQueueArgs", queue.arguments),
+            ),
+            exchange,
+            # Safety net: whatever escapes `_settle` comes back and ends in quarantine.
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            channel=Channel(prefetch_count=prefetch),
+            decoder=read,
+            no_reply=True,
+        )
+        subscriber(self._consume)
+
+    async def _consume(self, delivery: Delivery) -> None:
+        task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._running.add(task)
+        try:
+            await self._may_run.wait()
+            await self._settle(delivery)
+        finally:
+            self._running.discard(task)
+
+
+async def _own_sqlite(connection: AbstractRobustConnection) -> AbstractQueue:
+    channel = await connection.channel()
+    try:
+        return await channel.declare_queue(SQLITE_OWNER, exclusive=True)
+    except ChannelLockedResource:
+        raise ConfigurationError(
+            "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
+            " for several couriers use PostgreSQL"
+        ) from None
+
+
+def _broker(
+    url: URL, tls: ssl.SSLContext | None, name: str, connected: asyncio.Event | None = None
+) -> RabbitBroker:
+    """Build one consuming connection.
+
+    Args:
+        url: the broker.
+        tls: for `amqps://`.
+        name: what the broker's administrator reads beside the connection.
+        connected: cleared while the connection is lost, set when all of it is restored.
+    """
+    watch = Watch(name, connected)
+    return RabbitBroker(
+        url.update_query({"name": f"courier {name}"}),
+        security=BaseSecurity(ssl_context=tls, use_ssl=True) if tls else None,
+        reconnect_interval=1.0,
+        fail_fast=True,
+        graceful_timeout=None,
+        apply_types=False,
+        on_close=[watch.lost],
+        on_reconnected=[watch.restored],
+        logger=None,
+    )
+
+
+def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:
+    """Look where FastStream keeps a subscriber's consumer; it has no public word for it."""
+    queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001
+    return None if queue is None or tag is None else (queue, tag)
+
+
+async def _stop_intake(broker: RabbitBroker) -> None:
+    """Cancel the consumers first: FastStream by itself waits first and swallows what arrives."""
+    for subscriber in cast("list[RabbitSubscriber]", broker.subscribers):
+        consumer = _consumer(subscriber)
+        if consumer is None:
+            continue
+        queue, tag = consumer
+        subscriber._consumer_tag = None  # noqa: SLF001
+        with contextlib.suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+            async with asyncio.timeout(2):
+                await queue.cancel(tag)

@@ -1,0 +1,120 @@
+"""What is done with each delivery: decode it, have it run, bring it to a confirmed end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from service.consumers import telling
+from service.consumers.telling import Story
+from service.errors import Reason, Rejection
+from service.execution import Retry
+from service.messages.commands import Command, decode, identify
+from service.messages.encode import rejected_event
+from service.messages.wire import Identity
+from service.telemetry import about, log
+from service.topology import QUARANTINE
+
+if TYPE_CHECKING:
+    from aio_pika import IncomingMessage
+
+    from service.execution import Execution
+    from service.execution.flight import Flights
+    from service.messages.encode import Event
+    from service.topology.publisher import Publisher
+
+_PARK_AT = 2
+"""A quarantined message is not run at its second redelivery, but parked."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message as it came: never an error yet, so that every one of them is settled here.
+
+    Attributes:
+        raw: the message with its true properties (FastStream replaces missing ones by random).
+        queue: where it was consumed.
+    """
+
+    raw: IncomingMessage
+    queue: str
+
+
+class Settling:
+    """Settles deliveries.
+
+    Args:
+        flights: runs commands.
+        execution: ends commands that must not be run.
+        publisher: tells what came of them.
+        source: the `source` of rejections.
+    """
+
+    def __init__(
+        self, flights: Flights, execution: Execution, publisher: Publisher, *, source: str
+    ) -> None:
+        """Keep the parts."""
+        self._flights = flights
+        self._execution = execution
+        self._publisher = publisher
+        self._source = source
+
+    async def settle(self, delivery: Delivery) -> None:
+        """Bring one delivery to a confirmed end. When this returns, it may be acked."""
+        story = Story.of(delivery.raw)
+        try:
+            command = decode(
+                delivery.raw.body, content_encoding=delivery.raw.properties.content_encoding
+            )
+        except Rejection as rejection:
+            await self._reject(delivery, rejection, identify(delivery.raw.body))
+            return
+        with about(
+            command_id=command.envelope.id,
+            command_type=command.envelope.type,
+            correlation_id=command.correlation_id,
+            appliance=command.data.appliance,
+        ):
+            log.info("command-received", attempt=story.attempts + 1)
+            await self._answer(delivery, command, story)
+
+    async def _answer(self, delivery: Delivery, command: Command, story: Story) -> None:
+        received = story.received(command)
+        hopeless = delivery.queue == QUARANTINE and story.deliveries >= _PARK_AT
+        try:
+            if hopeless:
+                end: Event | Retry = await self._execution.give_up(received)
+            else:
+                end = await self._flights.settle(received)
+        except Rejection as rejection:
+            await self._reject(delivery, rejection, _identity(command))
+            return
+        if isinstance(end, Retry):
+            message, exchange = telling.retry_copy(delivery.raw, end, received.received_at)
+            await self._publisher.publish_until_confirmed(
+                message, exchange=exchange, routing_key=delivery.queue
+            )
+            return
+        if hopeless:
+            reason = Reason.DELIVERY_LIMIT.value
+            await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
+        await telling.tell(self._publisher, delivery.raw, end)
+
+    async def _reject(self, delivery: Delivery, rejection: Rejection, identity: Identity) -> None:
+        """Park the original and answer with the reason."""
+        reason = rejection.reason.value
+        event = rejected_event(rejection, identity, delivery.raw.body, self._source)
+        await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
+        log.warning(
+            "command-rejected",
+            reason=reason,
+            command_id=identity.id,
+            queue=delivery.queue,
+            paths=[path for path, _ in rejection.errors],
+        )
+        await telling.tell(self._publisher, delivery.raw, event)
+
+
+def _identity(command: Command) -> Identity:
+    envelope = command.envelope
+    return Identity(envelope.id, envelope.source, envelope.type, command.correlation_id)

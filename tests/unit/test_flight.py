@@ -1,0 +1,114 @@
+"""Work belongs to no delivery: it is joined, and outlives those who wait for it."""
+
+import asyncio
+
+import pytest
+
+from service.errors import Code, Failed, Reason, Rejection
+from service.execution import Retry
+from service.execution.flight import Flights
+from service.ledger.sqlite import SqliteLedger
+from service.messages.encode import Event
+from tests.support.wait import until
+from tests.unit.fakes import FakeFac, executing
+from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
+
+
+@pytest.fixture
+def flights(sqlite: SqliteLedger, fac: FakeFac) -> Flights:
+    return Flights(executing(sqlite, fac))
+
+
+async def under_way(flights: Flights, fac: FakeFac) -> "asyncio.Task[Event | Retry]":
+    """A delivery whose command waits for the appliance's answer."""
+    fac.gate.clear()
+    task = asyncio.create_task(flights.settle(received()))
+    await until(lambda: fac.reads)
+    return task
+
+
+async def test_a_redelivery_joins_the_run(flights: Flights, fac: FakeFac) -> None:
+    """The same command twice at once is one run, and both deliveries get its end."""
+    first = await under_way(flights, fac)
+    second = asyncio.create_task(flights.settle(received(redelivered=True)))
+    fac.gate.set()
+    assert await first == await second
+    assert [LICENSE] == fac.posts
+
+
+async def test_other_content_under_a_key_in_flight_is_a_conflict(
+    flights: Flights, fac: FakeFac
+) -> None:
+    """Also before the ledger can know of it."""
+    first = await under_way(flights, fac)
+    other = command(data={"license": OTHER_LICENSE})
+    with pytest.raises(Rejection) as caught:
+        await flights.settle(received(other))
+    assert Reason.ID_CONFLICT == caught.value.reason
+    fac.gate.set()
+    assert isinstance(await first, Event)
+
+
+async def test_one_who_goes_away_does_not_cancel_the_work(flights: Flights, fac: FakeFac) -> None:
+    """A lost connection cancels its deliveries; the redelivery finds the work where it was."""
+    first = await under_way(flights, fac)
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    second = asyncio.create_task(flights.settle(received(redelivered=True)))
+    fac.gate.set()
+    assert isinstance(await second, Event)
+    assert [LICENSE] == fac.posts
+    assert 2 == fac.reads
+
+
+async def test_work_that_nobody_waits_for_comes_to_its_end(
+    flights: Flights, fac: FakeFac, sqlite: SqliteLedger
+) -> None:
+    """Its end is stored, and told to the redelivery that comes later."""
+    first = await under_way(flights, fac)
+    first.cancel()
+    fac.gate.set()
+    assert 0 == await flights.drain(5)
+    entry = await sqlite.find(command().key)
+    assert entry is not None
+    assert entry.told is not None
+
+
+async def test_a_landed_flight_is_joined_by_nobody(flights: Flights, fac: FakeFac) -> None:
+    """After a failure the command runs again, and not into the failure of before."""
+    fac.errors = [Failed(Code.UNREACHABLE, "no answer")]
+    assert isinstance(await flights.settle(received()), Retry)
+    assert isinstance(await flights.settle(received(attempts=1)), Event)
+
+
+async def test_a_rejection_reaches_everyone_who_waits(flights: Flights) -> None:
+    """It is no accident of the first, and the next delivery asks anew."""
+    await flights.settle(received())
+    other = received(command(data={"license": OTHER_LICENSE}))
+    results = await asyncio.gather(
+        *(flights.settle(other) for _ in range(3)), return_exceptions=True
+    )
+    assert [Rejection] * 3 == [type(result) for result in results]
+    assert isinstance(await flights.settle(received()), Event)
+
+
+async def test_other_commands_fly_beside_each_other(flights: Flights, fac: FakeFac) -> None:
+    """One that waits holds up only itself."""
+    first = await under_way(flights, fac)
+    query = asyncio.create_task(flights.settle(received(command("query-sms-balance", id="q-1"))))
+    await until(lambda: fac.reads == 2)
+    assert not first.done()
+    fac.gate.set()
+    assert isinstance(await query, Event)
+    assert isinstance(await first, Event)
+
+
+async def test_draining_says_what_was_left(flights: Flights, fac: FakeFac) -> None:
+    """At the end of its time the service knows how much it leaves behind."""
+    assert 0 == await flights.drain(0)
+    task = await under_way(flights, fac)
+    assert 1 == await flights.drain(0)
+    fac.gate.set()
+    assert 0 == await flights.drain(5)
+    await task
