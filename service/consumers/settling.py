@@ -80,7 +80,8 @@ class Settling:
 
     async def _answer(self, delivery: Delivery, command: Command, story: Story) -> None:
         received = story.received(command)
-        hopeless = delivery.queue == QUARANTINE and story.deliveries >= _PARK_AT
+        alone = delivery.queue == QUARANTINE and not story.expired
+        hopeless = alone and story.deliveries >= _PARK_AT
         try:
             if hopeless:
                 end: Event | Retry = await self._execution.give_up(received)

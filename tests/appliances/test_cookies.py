@@ -191,7 +191,7 @@ async def test_a_late_403_of_an_older_session_ends_no_newer_one(voice: Voice) ->
     """Who learns late that a session is over takes the one that others opened meanwhile."""
     await voice.read()
     voice.fault(ExpireSession(), times=1)
-    voice.fault(Delay(seconds=0.3, when="after"), times=1)
+    voice.fault(Delay(seconds=0.2, when="after"), times=1)
     late = asyncio.create_task(voice.read())
     await until(lambda: not voice.simulated.books.sessions_open)
 
@@ -208,7 +208,7 @@ async def test_a_late_cookie_of_an_older_session_replaces_no_newer_one(voice: Vo
     await voice.read()
     voice.fault(RotateCookie(), times=1)
     voice.fault(ExpireSession(when="after"), times=1)
-    voice.fault(Delay(seconds=0.3, when="after"), times=1)
+    voice.fault(Delay(seconds=0.2, when="after"), times=1)
     late = asyncio.create_task(voice.read())
     await until(lambda: not voice.simulated.books.sessions_open)
 

@@ -105,7 +105,7 @@ async def test_every_exception_of_httpx_becomes_one_of_ours(
 )
 async def test_a_write_whose_answer_is_lost_is_not_sent_again(make: Make, action: Decision) -> None:
     """Only reading back can tell what it did: the appliance sees it once."""
-    pair = make(read_timeout=0.5) if isinstance(action, Hang) else make()
+    pair = make(read_timeout=0.3) if isinstance(action, Hang) else make()
     write = await pair.ready()
     pair.fault(action, pair.writing)
 
