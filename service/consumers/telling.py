@@ -37,6 +37,7 @@ PARKED_AT = "courier-parked-at"
 CAME_BY = "courier-queue"
 EXPIRATION = "courier-expiration"
 
+_DIRECT_REPLY = "amq.rabbitmq.reply-to."
 _ROUTES_COPIES = frozenset({"cc", "bcc"})
 """RabbitMQ's sender-selected distribution: in a copy they would send it elsewhere as well."""
 
@@ -143,8 +144,10 @@ async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None
         log.warning("reply-ignored", reply_to=queue, reason="the name is the courier's own")
         return
     reply = event_message(event, correlation_id=raw.correlation_id)
+    # RabbitMQ's direct reply-to is no queue: it takes the reply and returns it all the same.
+    mandatory = not queue.startswith(_DIRECT_REPLY)
     try:
-        await publisher.publish(reply, exchange="", routing_key=queue)
+        await publisher.publish(reply, exchange="", routing_key=queue, mandatory=mandatory)
     except PublishFailed as error:
         log.warning("reply-undeliverable", reply_to=queue, reason=str(error))
 

@@ -58,8 +58,21 @@ class Publisher:
         channel = await connection.channel(on_return_raises=True)
         return cls(connection, channel)
 
-    async def publish(self, message: aio_pika.Message, *, exchange: str, routing_key: str) -> None:
+    async def publish(
+        self,
+        message: aio_pika.Message,
+        *,
+        exchange: str,
+        routing_key: str,
+        mandatory: bool = True,
+    ) -> None:
         """Publish once.
+
+        Args:
+            message: what is published; no two with one `message_id` are in flight at once.
+            exchange: where; empty for the default exchange.
+            routing_key: its key.
+            mandatory: whether it is an error when no queue takes it.
 
         Raises:
             PublishFailed: returned, refused, or not confirmed in time.
@@ -67,14 +80,14 @@ class Publisher:
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT), self._alone(message.message_id):
                 target = await self._channel.get_exchange(exchange, ensure=False)
-                answer = await target.publish(message, routing_key, mandatory=True)
+                answer = await target.publish(message, routing_key, mandatory=mandatory)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
                 raise
             raise PublishFailed("the connection was lost before the confirm") from None
         except DeliveryError as error:
-            raise PublishFailed(f"the broker returned or refused it: {error!r:.200}") from None
+            raise PublishFailed(f"the broker answered {error.frame.name}") from None
         except (AMQPError, OSError, RuntimeError, TimeoutError) as error:
             raise PublishFailed(repr(error)[:200]) from None
         if not isinstance(answer, Basic.Ack):

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from aio_pika.abc import AbstractIncomingMessage
 
 from tests.support.stand import Appliances, Service
 from tests.support.wait import until
@@ -121,6 +122,22 @@ async def test_the_one_who_asked_gets_the_event_as_a_reply(workflow: Workflow) -
 async def _get(queue: Any) -> Any:
     async with queue.iterator(no_ack=True, timeout=10) as messages:
         return await anext(messages)
+
+
+async def test_the_brokers_direct_reply_works_too(workflow: Workflow, service: Service) -> None:
+    """A workflow may name RabbitMQ's pseudo-queue and needs no queue of its own."""
+    direct = await workflow.channel.get_queue("amq.rabbitmq.reply-to", ensure=False)
+    replies: list[bytes] = []
+
+    async def on_reply(message: AbstractIncomingMessage) -> None:
+        replies.append(message.body)
+
+    await direct.consume(on_reply, no_ack=True)
+    sent = command("query-sms-balance", {"appliance": "fac-1"})
+    await workflow.send(sent, reply_to="amq.rabbitmq.reply-to", correlation_id="direct")
+    await until(lambda: replies)
+    assert sent["id"] == json.loads(replies[0])["causationid"]
+    assert [] == service.events("reply-undeliverable", command_id=sent["id"])
 
 
 async def test_a_reply_queue_that_is_gone_harms_nothing(
