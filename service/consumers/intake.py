@@ -143,6 +143,10 @@ class Intake:
         try:
             await self._may_run.wait()
             await self._settle(delivery)
+        except Exception:
+            # FastStream would keep it to itself. The nack that follows counts towards quarantine.
+            log.exception("internal-error", queue=delivery.queue)
+            raise
         finally:
             self._running.discard(task)
 

@@ -176,6 +176,15 @@ async def test_an_answer_without_the_session_cookie_drops_nothing(
     assert len(set(sent_cookies(voice))) == 1
 
 
+async def test_a_login_brings_no_cookie_of_an_older_session(voice: Voice) -> None:
+    """Cookies are kept with their session, not in a jar that outlives it."""
+    await voice.read()
+    voice.end_session()
+    await voice.read()
+
+    assert sent_cookies(voice, "login") == ["", ""]
+
+
 async def test_an_answer_that_ends_the_cookie_ends_the_session(voice: Voice) -> None:
     """The appliance said that the session is over: the next call logs in before it asks."""
     voice.fault(Answer(headers={"Set-Cookie": "APSCOOKIE=0&0"}, when="after"), times=1)

@@ -247,13 +247,13 @@ async def test_a_password_file_that_is_no_text_is_told(pair: Pair, tmp_path: Pat
 
 
 async def test_the_environments_proxies_are_not_used(
-    pair: Pair, monkeypatch: pytest.MonkeyPatch
+    make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The way to an appliance is the inventory's, or credentials could go elsewhere."""
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
 
-    await pair.read()
+    await make().read()
 
 
 def test_appliances_come_in_the_order_of_the_file(load: Load) -> None:

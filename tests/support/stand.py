@@ -7,6 +7,7 @@ line is all that is done.
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -16,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from jsonschema import Draft202012Validator
 
 from tests.support.wait import until
 
+CONTRACTS = Path(__file__).parents[2] / "contracts"
+WHOLE_LICENCE = re.compile(r"(?:[A-Z0-9]{4}-){4}[A-Z0-9]{4}")
 COURIER = (sys.executable, "-m", "service")
 Json = dict[str, Any]
 
@@ -162,6 +166,31 @@ async def standing(url: str, directory: Path) -> AsyncIterator[Stand]:
         for process in reversed(stand.processes):
             if process.process.returncode is None:
                 await process.end(signal.SIGKILL)
+    for process in stand.processes:
+        if isinstance(process, Service):
+            check_event_log(process.lines, directory)
+
+
+def check_event_log(lines: list[str], directory: Path) -> None:
+    """Hold every line against the contract, and look for what nobody may be told."""
+    schema = json.loads((CONTRACTS / "event-log" / "v1.schema.json").read_text())
+    validator = Draft202012Validator(schema)
+    secrets = [
+        path.read_text().strip() for path in directory.glob("simulated/*") if is_secret(path)
+    ]
+    for line in lines:
+        if not line.startswith("{"):
+            continue
+        told = json.loads(line)
+        validator.validate(told)
+        assert told["event"] in schema["$defs"], f"{told['event']} is no documented slug"
+        assert not WHOLE_LICENCE.search(line), line
+        assert not [secret for secret in secrets if secret in line], line
+
+
+def is_secret(path: Path) -> bool:
+    """Tell the files that hold an appliance's password."""
+    return path.is_file() and path.suffix not in {".pem", ".toml"}
 
 
 def _clean_environment() -> dict[str, str]:

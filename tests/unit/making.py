@@ -4,12 +4,20 @@ import copy
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aio_pika import IncomingMessage
+from aiormq.abc import DeliveredMessage
+from pamqp import commands as spec
+from pamqp.header import ContentHeader
 
 from service.errors import Code
 from service.execution import Received
 from service.messages.commands import Command, decode
 from service.messages.wire import now
+
+if TYPE_CHECKING:
+    from aiormq.abc import AbstractChannel
 
 LICENSE: Final = "AB12-CD34-EF56-GH78-IJ90"
 OTHER_LICENSE: Final = "ZZ99-YY88-XX77-WW66-VV55"
@@ -73,4 +81,23 @@ def received(
         redelivered=redelivered,
         last_error=last_error,
         expired=expired,
+    )
+
+
+def delivery(
+    headers: dict[str, Any] | None = None, *, redelivered: bool = False, **properties: object
+) -> IncomingMessage:
+    """An AMQP message as aio-pika brings it."""
+    return IncomingMessage(
+        DeliveredMessage(
+            delivery=spec.Basic.Deliver("tag", 1, redelivered, "exchange", "key"),
+            header=ContentHeader(
+                properties=spec.Basic.Properties(
+                    headers=headers or {},
+                    **properties,  # type: ignore[arg-type]  # whatever a producer sets
+                )
+            ),
+            body=body(),
+            channel=cast("AbstractChannel", None),
+        )
     )

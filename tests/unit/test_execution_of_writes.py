@@ -12,6 +12,8 @@ import structlog
 from jsonschema import Draft202012Validator
 from pydantic import SecretStr
 
+from service.appliances.ports import NotSent
+from service.consumers.telling import Story, retry_copy
 from service.errors import AnswerLost, Code, CommandError, Failed, Reason, Refused, Rejection
 from service.execution import Execution, Retry
 from service.ledger.sqlite import SqliteLedger
@@ -20,7 +22,7 @@ from service.messages.encode import Event
 from service.messages.wire import format_instant, now
 from service.telemetry import about, configure
 from tests.unit.fakes import FakeFac, FakeFvc, executing
-from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
+from tests.unit.making import LICENSE, OTHER_LICENSE, command, delivery, received
 
 BEFORE: Final = b'{"total_sms":100,"used_sms":10,"available_sms":90}'
 IDENTITY: Final = b'{"model":"old","serial":null,"version":null}'
@@ -64,6 +66,16 @@ async def test_the_intent_is_durable_before_the_write(sqlite: SqliteLedger) -> N
     assert entry is not None
     assert entry.intent is not None
     assert BEFORE == entry.intent.before
+
+
+@pytest.mark.parametrize("wanted", [FIRST, APPLY], ids=["sms", "voice"])
+async def test_a_write_that_was_not_sent_comes_back_as_new(
+    wanted: Command, execution: Execution, sqlite: SqliteLedger, fac: FakeFac, fvc: FakeFvc
+) -> None:
+    """Its intent is withdrawn, in the ledger too, and it is retried like any failure before it."""
+    fac.worth, fac.answer, fvc.answer = 0, NotSent("refused"), NotSent("refused")
+    assert Retry(5, 1, False, Code.UNREACHABLE) == await execution.settle(received(wanted))
+    assert await sqlite.find(wanted.key) is None
 
 
 @pytest.mark.parametrize(("total", "expected"), [(150, "added"), (90, "undetermined")])
@@ -236,6 +248,18 @@ async def test_what_no_earlier_ledger_can_have_known_is_run(
 ) -> None:
     """A younger command, a first delivery, a dry run and a query double nothing."""
     assert "succeeded" == told(await execution.settle(received(wanted, **delivery)))["conclusion"]
+
+
+async def test_a_retry_of_this_ledger_is_no_lost_one(execution: Execution, fac: FakeFac) -> None:
+    """A command made before the ledger was, and delayed by us without an intent, is still run."""
+    waiting = command(time=format_instant(now() - timedelta(minutes=5)))
+    fac.errors = [UNREACHABLE]
+    first = received(waiting)
+    retry = await execution.settle(first)
+    assert isinstance(retry, Retry)
+    copy, _ = retry_copy(delivery(), retry, first.received_at)
+    second = Story.of(delivery(dict(copy.headers))).received(waiting)
+    assert "succeeded" == told(await execution.settle(second))["conclusion"]
 
 
 async def test_a_command_that_ended_is_told_when_it_is_given_up(

@@ -174,9 +174,11 @@ def test_tls_is_set_by_files(tmp_path: Path) -> None:
     context = Settings.load(
         broker_ca_file=str(tmp_path / "ca"), broker_cert_file=str(tmp_path / "cert")
     ).broker_tls()
-    assert context is not None
-    assert context.check_hostname
-    assert 1 == len(context.get_ca_certs())
+    only_ca = Settings.load(broker_ca_file=str(tmp_path / "ca")).broker_tls()
+    for each in (context, only_ca):
+        assert each is not None
+        assert each.check_hostname
+        assert 1 == len(each.get_ca_certs())
 
 
 @pytest.mark.parametrize("name", ["broker_ca_file", "broker_cert_file"])

@@ -5,9 +5,6 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 from aio_pika import DeliveryMode, IncomingMessage, Message
-from aiormq.abc import DeliveredMessage
-from pamqp import commands as spec
-from pamqp.header import ContentHeader
 
 from service.consumers import telling
 from service.consumers.telling import Story, event_message, parked_copy, retry_copy
@@ -15,11 +12,9 @@ from service.errors import Code, PublishFailed
 from service.execution import Retry
 from service.messages.encode import Event
 from service.messages.wire import now, parse_instant
-from tests.unit.making import body, command
+from tests.unit.making import command, delivery
 
 if TYPE_CHECKING:
-    from aiormq.abc import AbstractChannel
-
     from service.topology.publisher import Publisher
 
 RECEIVED: Final = "2026-03-04T09:12:31.123Z"
@@ -47,26 +42,19 @@ PROPERTIES: Final[dict[str, Any]] = {
 }
 
 
-def delivery(
-    headers: dict[str, Any] | None = None, *, redelivered: bool = False, **properties: object
-) -> IncomingMessage:
-    return IncomingMessage(
-        DeliveredMessage(
-            delivery=spec.Basic.Deliver("tag", 1, redelivered, "exchange", "key"),
-            header=ContentHeader(
-                properties=spec.Basic.Properties(
-                    headers=headers or {},
-                    **properties,  # type: ignore[arg-type]  # whatever a producer sets
-                )
-            ),
-            body=body(),
-            channel=cast("AbstractChannel", None),
-        )
+def story(headers: dict[str, Any] | None = None, *, redelivered: bool = False) -> Story:
+    return Story.of(delivery(headers, redelivered=redelivered))
+
+
+def facts(found: Story) -> tuple[int, bool, Code | None, int, bool, bool]:
+    """All that a story says, but for the instant of the receipt."""
+    return (
+        *(found.attempts, found.had_intent, found.last_error),
+        *(found.deliveries, found.redelivered, found.expired),
     )
 
 
-def story(headers: dict[str, Any] | None = None, *, redelivered: bool = False) -> Story:
-    return Story.of(delivery(headers, redelivered=redelivered))
+NOTHING: Final = (0, False, None, 0, False, False)
 
 
 class FakePublisher:
@@ -86,8 +74,10 @@ class FakePublisher:
     ) -> None:
         self.sent.append((exchange, routing_key, message))
 
-    async def publish(self, message: Message, *, exchange: str, routing_key: str) -> None:
-        if routing_key in self.gone:
+    async def publish(
+        self, message: Message, *, exchange: str, routing_key: str, mandatory: bool = True
+    ) -> None:
+        if mandatory and routing_key in self.gone:
             raise PublishFailed("returned")
         self.sent.append((exchange, routing_key, message))
 
@@ -100,7 +90,7 @@ def test_a_first_delivery_has_no_story() -> None:
     """Without headers a command is new, received now, and has its whole time."""
     began = now()
     found = story()
-    assert Story(0, found.received_at, False, None, 0, False, False) == found
+    assert NOTHING == facts(found)
     assert began <= found.received_at <= now()
 
 
@@ -114,18 +104,20 @@ def test_a_retry_copy_tells_its_story() -> None:
             "courier-last-error": "unreachable",
         }
     )
-    expected = Story(3, parse_instant(RECEIVED), True, Code.UNREACHABLE, 0, True, False)
-    assert expected == found
+    assert (3, True, Code.UNREACHABLE, 0, True, False) == facts(found)
+    assert parse_instant(RECEIVED) == found.received_at
 
 
 def test_a_story_is_told_to_the_execution() -> None:
     """Nothing that the headers say gets lost on the way."""
-    at = parse_instant(RECEIVED)
-    received = Story(3, at, True, Code.UNREACHABLE, 2, True, True).received(command())
+    headers = {"courier-attempt": 3, "courier-received-at": RECEIVED, "courier-intent": True}
+    headers |= {"courier-last-error": "unreachable", "x-death": [{"reason": "expired"}]}
+    received = story(headers).received(command())
     assert command() == received.command
-    assert (at, 3, True) == (received.received_at, received.attempts, received.had_intent)
-    assert (True, Code.UNREACHABLE) == (received.redelivered, received.last_error)
-    assert received.expired
+    assert (parse_instant(RECEIVED), 3, True, True, Code.UNREACHABLE, True) == (
+        *(received.received_at, received.attempts, received.had_intent),
+        *(received.redelivered, received.last_error, received.expired),
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,14 +133,14 @@ def test_a_story_is_told_to_the_execution() -> None:
 def test_a_header_that_makes_no_sense_counts_as_absent(header: str, nonsense: object) -> None:
     """Whoever can publish can write headers: none of them may stop a command."""
     found = story({header: nonsense})
-    assert Story(0, found.received_at, False, None, 0, False, False) == found
+    assert NOTHING == facts(found)
 
 
 @pytest.mark.parametrize("nonsense", [None, "", "yesterday", 7, [], {}, "2026-02-30T00:00:00Z"])
 def test_an_instant_that_makes_no_sense_counts_as_absent(nonsense: object) -> None:
     """A command whose receipt cannot be read is received now, and not for the second time."""
     found = story({"courier-received-at": nonsense})
-    assert Story(0, found.received_at, False, None, 0, False, False) == found
+    assert NOTHING == facts(found)
     assert now() - found.received_at < timedelta(minutes=1)
 
 
@@ -229,8 +221,9 @@ def test_a_retry_copy_is_read_as_it_was_written() -> None:
     """The way out and the way back are each other's inverse."""
     retry, at = Retry(30, 2, True, Code.APPLIANCE_ERROR), parse_instant(RECEIVED)
     copy, _ = retry_copy(delivery(), retry, at)
-    expected = Story(2, at, True, Code.APPLIANCE_ERROR, 0, True, False)
-    assert expected == story(dict(copy.headers))
+    found = story(dict(copy.headers))
+    assert (2, True, Code.APPLIANCE_ERROR, 0, True, False) == facts(found)
+    assert at == found.received_at
 
 
 def test_a_parked_copy_says_why_it_lies_there() -> None:
@@ -284,6 +277,14 @@ async def test_a_reply_queue_that_is_gone_harms_nothing() -> None:
     publisher = FakePublisher("answers")
     await telling.tell(publisher.used, delivery(**PROPERTIES), EVENT)
     assert ["courier.events"] == [exchange for exchange, _, _ in publisher.sent]
+
+
+async def test_a_direct_reply_needs_no_queue() -> None:
+    """RabbitMQ's direct reply-to takes the reply, but returns it where a queue is demanded."""
+    name = "amq.rabbitmq.reply-to.g1h2"
+    publisher = FakePublisher(name)
+    await telling.tell(publisher.used, delivery(reply_to=name), EVENT)
+    assert ["courier.events", ""] == [exchange for exchange, _, _ in publisher.sent]
 
 
 async def test_a_message_is_parked_by_name() -> None:
