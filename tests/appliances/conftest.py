@@ -33,7 +33,7 @@ def lines() -> Iterator[list[EventDict]]:
 
 
 @pytest.fixture
-async def simulator(socket_enabled: None) -> AsyncIterator[RecordingSimulator]:  # noqa: ARG001
+async def simulator(socket_enabled: None) -> AsyncIterator[RecordingSimulator]:  # noqa: ARG001 - loopback
     async with RecordingSimulator() as running:
         yield running
 

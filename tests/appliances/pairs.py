@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from service.appliances.inventory import Inventory
     from service.appliances.ports import Appliance
     from service.messages.results import DeviceList, SmsBalance
-    from service.simulator import Action, SimulatedAppliance
+    from service.simulator import Action
     from service.simulator.faults import Plan
     from service.simulator.wire import Call, Reply
 
@@ -89,7 +89,7 @@ class Pair(ABC):
     """The operation of the write."""
 
     adapter: Appliance
-    simulated: SimulatedAppliance
+    simulated: RecordingFortiAuthenticator | RecordingFortiVoice
 
     def __init__(self, secret: Path) -> None:
         self._secret = secret

@@ -239,6 +239,12 @@ def test_other_content_has_another_digest(kind: str, changed: dict[str, Any]) ->
     assert hashlib.sha256(LICENSE.encode()).hexdigest() != command(kind, changed).digest
 
 
+def test_the_digest_is_the_same_in_every_version() -> None:
+    """Ledgers keep it for years: it covers what was said, so that a new default changes nothing."""
+    text = f'["courier.activate-sms-license.v1", {{"appliance": "fac-1", "license": "{LICENSE}"}}]'
+    assert hashlib.sha256(text.encode()).hexdigest() == command().digest
+
+
 def test_the_type_belongs_to_the_digest() -> None:
     """The same data under another command is other content."""
     data = {"appliance": "fvc-1"}

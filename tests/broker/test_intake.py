@@ -1,0 +1,192 @@
+"""Consuming on a real RabbitMQ: acked when settled, isolated when it cannot be, stopped in order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractRobustConnection
+from yarl import URL
+
+from service.consumers.intake import Intake
+from service.consumers.settling import Delivery
+from service.errors import ConfigurationError
+from service.topology import COMMANDS_EXCHANGE, PARKED, QUARANTINE, SQLITE_OWNER, declare
+from service.topology.publisher import Publisher
+from tests.support.rabbit import Rabbit
+from tests.support.wait import until
+
+KEY = "courier.query-devices.v1"
+QUEUE = "courier.query-devices"
+
+
+@pytest.fixture
+async def connection(amqp_url: str) -> AsyncIterator[AbstractRobustConnection]:
+    connection = await aio_pika.connect_robust(amqp_url)
+    async with connection:
+        await declare(connection, [1])
+        yield connection
+
+
+@asynccontextmanager
+async def consuming(
+    url: str, settle: Callable[[Delivery], Awaitable[None]], *, prefetch: int = 10
+) -> AsyncIterator[Intake]:
+    intake = Intake(URL(url), None, prefetch=prefetch, settle=settle)
+    await intake.connect(own_sqlite=True)
+    await intake.start()
+    try:
+        yield intake
+    finally:
+        await intake.stop(1.0)
+
+
+async def feed(connection: AbstractRobustConnection, *bodies: bytes) -> None:
+    publisher = await Publisher.open(connection)
+    for body in bodies:
+        message = aio_pika.Message(body, delivery_mode=2)
+        await publisher.publish(message, exchange=COMMANDS_EXCHANGE, routing_key=KEY)
+
+
+def vhost_of(url: str) -> str:
+    return url.rsplit("/", 1)[1]
+
+
+async def test_a_delivery_is_acked_when_it_is_settled_and_not_before(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """While it is being settled the broker still has it."""
+    may_end = asyncio.Event()
+
+    async def settle(_: Delivery) -> None:
+        await may_end.wait()
+
+    async with consuming(amqp_url, settle):
+        await feed(connection, b"1")
+        await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].unacked == 1)
+        may_end.set()
+        await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].unacked == 0)
+        assert 0 == broker.queues(vhost_of(amqp_url))[QUEUE].ready
+
+
+async def test_no_more_than_the_prefetch_is_looked_at_at_once(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """The rest waits in the queue, where another replica could take it."""
+    may_end = asyncio.Event()
+
+    async def settle(_: Delivery) -> None:
+        await may_end.wait()
+
+    await feed(connection, *[b"x"] * 5)
+    async with consuming(amqp_url, settle, prefetch=2):
+        await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].unacked == 2)
+        assert 3 == broker.queues(vhost_of(amqp_url))[QUEUE].ready
+        may_end.set()
+        await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].unacked == 0)
+
+
+async def test_what_cannot_be_settled_is_isolated_and_its_neighbours_are_not(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """The delivery limit, the quarantine's limit, then courier.parked; nobody else is hurt."""
+    seen: dict[bytes, list[str]] = {}
+
+    async def settle(delivery: Delivery) -> None:
+        seen.setdefault(delivery.raw.body, []).append(delivery.queue)
+        if delivery.raw.body == b"poison":
+            raise RuntimeError("this one cannot be settled")
+
+    async with consuming(amqp_url, settle):
+        await feed(connection, b"a", b"poison", b"b")
+        await until(lambda: broker.queues(vhost_of(amqp_url))[PARKED].ready == 1)
+    assert {b"a": [QUEUE], b"b": [QUEUE]} == {body: seen[body] for body in (b"a", b"b")}
+    assert {QUEUE, QUARANTINE} == set(seen[b"poison"])
+
+
+async def test_stopping_takes_nothing_new_and_lets_what_runs_end(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """What arrives after the stop stays in the queue, untouched."""
+    began, may_end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def settle(_: Delivery) -> None:
+        began.set()
+        await may_end.wait()
+        ended.set()
+
+    intake = Intake(URL(amqp_url), None, prefetch=10, settle=settle)
+    await intake.connect(own_sqlite=True)
+    await intake.start()
+    await feed(connection, b"1")
+    await began.wait()
+    stopping = asyncio.create_task(intake.stop(10.0))
+    await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].consumers == 0)
+    await feed(connection, b"2")
+    may_end.set()
+    await stopping
+    assert ended.is_set()
+    await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].ready == 1)
+
+
+async def test_it_says_why_nothing_is_consumed(amqp_url: str) -> None:
+    """Not connected, connected without consumers, consuming."""
+
+    async def settle(_: Delivery) -> None:
+        """Have nothing to do."""
+
+    intake = Intake(URL(amqp_url), None, prefetch=10, settle=settle)
+    assert "broker-disconnected" == intake.idle_reason
+    connection = await aio_pika.connect_robust(amqp_url)
+    async with connection:
+        await declare(connection, [1])
+    async with consuming(amqp_url, settle) as running:
+        assert running.idle_reason is None
+    assert "broker-disconnected" == running.idle_reason
+
+
+async def test_the_owner_of_sqlite_keeps_others_away(amqp_url: str) -> None:
+    """As long as it is connected, and no longer."""
+
+    async def settle(_: Delivery) -> None:
+        """Have nothing to do."""
+
+    connection = await aio_pika.connect_robust(amqp_url)
+    async with connection:
+        await declare(connection, [1])
+    first, second = (Intake(URL(amqp_url), None, prefetch=1, settle=settle) for _ in range(2))
+    await first.connect(own_sqlite=True)
+    with pytest.raises(ConfigurationError, match="PostgreSQL"):
+        await second.connect(own_sqlite=True)
+    await second.stop(1.0)
+    await first.stop(1.0)
+    third = Intake(URL(amqp_url), None, prefetch=1, settle=settle)
+    await third.connect(own_sqlite=True)
+    await third.stop(1.0)
+
+
+async def test_ownership_is_regained_before_anything_is_run(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """After a dropped connection the exclusive queue is there again, and deliveries run on."""
+    seen: list[bytes] = []
+
+    async def settle(delivery: Delivery) -> None:
+        assert SQLITE_OWNER in broker.queues(vhost_of(amqp_url))
+        seen.append(delivery.raw.body)
+
+    async with consuming(amqp_url, settle) as intake:
+        found = await until(
+            lambda: [
+                each
+                for each in broker.connections(vhost_of(amqp_url))
+                if each.given_name == "courier consuming"
+            ]
+        )
+        for each in found:
+            broker.close_connection(each)
+        await until(lambda: intake.idle_reason == "broker-disconnected")
+        await feed(connection, b"after")
+        await until(lambda: seen == [b"after"])
+        assert intake.idle_reason is None

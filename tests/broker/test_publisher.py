@@ -1,0 +1,103 @@
+"""Publishing on a real RabbitMQ: told means confirmed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aio_pika
+import pytest
+from aio_pika.abc import AbstractRobustConnection
+
+from service.errors import PublishFailed
+from service.topology import EVENTS_EXCHANGE, PARKED, UNHEARD, declare
+from service.topology.connection import identity_of
+from service.topology.publisher import Publisher
+from tests.support.rabbit import Rabbit
+from tests.support.wait import until
+
+
+@pytest.fixture
+async def connection(amqp_url: str) -> AsyncIterator[AbstractRobustConnection]:
+    connection = await aio_pika.connect_robust(amqp_url, reconnect_interval=0.2)
+    async with connection:
+        await declare(connection, [1])
+        yield connection
+
+
+def message(message_id: str = "1") -> aio_pika.Message:
+    return aio_pika.Message(b"x", message_id=message_id, delivery_mode=2)
+
+
+async def test_a_message_without_a_queue_is_an_error(connection: AbstractRobustConnection) -> None:
+    """A result must not be lost in silence."""
+    publisher = await Publisher.open(connection)
+    with pytest.raises(PublishFailed, match="Return"):
+        await publisher.publish(message(), exchange="", routing_key="nobody")
+
+
+async def test_a_full_queue_that_refuses_is_an_error(connection: AbstractRobustConnection) -> None:
+    """A nack is no confirm."""
+    publisher = await Publisher.open(connection)
+    async with await connection.channel() as channel:
+        arguments: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        await channel.declare_queue("full", exclusive=True, arguments=dict(arguments))
+        await publisher.publish(message(), exchange="", routing_key="full")
+        with pytest.raises(PublishFailed, match="Nack"):
+            await publisher.publish(message(), exchange="", routing_key="full")
+
+
+async def test_a_result_that_nobody_listens_to_is_kept(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """It goes to courier.unheard and counts as told."""
+    publisher = await Publisher.open(connection)
+    await publisher.publish(message(), exchange=EVENTS_EXCHANGE, routing_key="a.b")
+    await until(lambda: broker.queues(amqp_url.rsplit("/", 1)[1])[UNHEARD].ready == 1)
+
+
+async def test_two_messages_with_one_id_do_not_mix_up_their_outcomes(
+    connection: AbstractRobustConnection,
+) -> None:
+    """One is returned and one is confirmed, however often they are sent at once."""
+    publisher = await Publisher.open(connection)
+    for _ in range(20):
+        lost, kept = await asyncio.gather(
+            publisher.publish(message("same"), exchange="", routing_key="nobody"),
+            publisher.publish(message("same"), exchange="", routing_key=PARKED),
+            return_exceptions=True,
+        )
+        assert (PublishFailed, None) == (type(lost), kept)
+
+
+async def test_it_publishes_until_the_broker_confirms(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """A connection that is closed in between is repaired, and the message arrives."""
+    publisher = await Publisher.open(connection)
+    vhost = amqp_url.rsplit("/", 1)[1]
+    for each in await until(lambda: broker.connections(vhost)):
+        broker.close_connection(each)
+    await until(lambda: publisher.idle_reason == "broker-disconnected")
+    async with asyncio.timeout(20):
+        await publisher.publish_until_confirmed(message(), exchange="", routing_key=PARKED)
+    await until(lambda: broker.queues(vhost)[PARKED].ready == 1)
+    assert publisher.idle_reason is None
+
+
+async def test_a_cancelled_publish_is_cancelled(connection: AbstractRobustConnection) -> None:
+    """Being told to stop is no failure of the broker."""
+    publisher = await Publisher.open(connection)
+    task = asyncio.create_task(
+        publisher.publish_until_confirmed(message(), exchange="", routing_key="nobody")
+    )
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_broker_has_a_name_that_survives_a_change_of_address(
+    connection: AbstractRobustConnection, amqp_url: str
+) -> None:
+    """Cluster and virtual host, not host and port."""
+    assert identity_of(connection).endswith("/" + amqp_url.rsplit("/", 1)[1])
+    assert "127.0.0.1" not in identity_of(connection)
