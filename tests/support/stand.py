@@ -57,17 +57,17 @@ class Process:
         """Send a signal and wait for the exit code."""
         if self.process.returncode is None:
             self.process.send_signal(how)
-        async with asyncio.timeout(40):
-            await self.process.wait()
-            await self._reading
-        assert self.process.returncode is not None
-        return self.process.returncode
+        return await self.ended()
 
     async def ended(self) -> int:
-        """Wait until it ends by itself."""
-        async with asyncio.timeout(40):
-            await self.process.wait()
-            await self._reading
+        """Wait until it ends by itself; what does not end is killed, and the test fails."""
+        try:
+            async with asyncio.timeout(40):
+                await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            raise
+        await self._reading
         assert self.process.returncode is not None
         return self.process.returncode
 
@@ -164,8 +164,7 @@ async def standing(url: str, directory: Path) -> AsyncIterator[Stand]:
         yield stand
     finally:
         for process in reversed(stand.processes):
-            if process.process.returncode is None:
-                await process.end(signal.SIGKILL)
+            await process.end()
     for process in stand.processes:
         if isinstance(process, Service):
             check_event_log(process.lines, directory)

@@ -261,6 +261,11 @@ def test_a_null_attribute_is_an_absent_one() -> None:
     assert "c-1" == command(correlationid=None).correlation_id
 
 
+def test_an_empty_tracestate_is_read() -> None:
+    """W3C Trace Context, section 3.3: empty is valid, and must be accepted."""
+    assert "" == command(tracestate="").envelope.tracestate
+
+
 def test_attributes_that_nobody_knows_are_ignored() -> None:
     """An extension of the envelope changes nothing, whatever it is called."""
     assert command() == command(dry_run=True, license=OTHER_LICENSE, sequence=[{}])
