@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from service.appliances.http import Answer, Http, Kind, Operation, trouble, unexpected
+from service.appliances.answers import Answer, Kind, Operation, trouble, unexpected
 from service.appliances.session import CredentialsRefused, Opened, Session
 from service.errors import AnswerLost, Code, Failed, Refused
 from service.messages.results import SmsBalance
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from typing_extensions import Unpack
 
-    from service.appliances.http import Request
+    from service.appliances.answers import Request
+    from service.appliances.http import Http
     from service.appliances.session import Secret
 
 # The trailing slash is part of the path: without it the server redirects and the body is lost.
@@ -73,9 +74,8 @@ class FortiAuthenticator:
         if 200 <= status < 300:
             return
         if status in _GATEWAY or 300 <= status < 400:
-            raise AnswerLost(
-                Code.APPLIANCE_ERROR, f"the appliance answered {status}", status=status
-            )
+            why = trouble(answer)
+            raise AnswerLost(why.code, why.message, status=status)
         if status == 401:
             self._session.give_up(session)
         if status in {401, 403}:
@@ -100,7 +100,7 @@ class FortiAuthenticator:
     async def _log_in(self, password: str) -> str:
         credentials = f"{self._username}:{password}".encode()
         header = "Basic " + base64.b64encode(credentials).decode("ascii")
-        answer = await self._http.send(BALANCE, headers={"Authorization": header})
+        answer = await self._http.send(BALANCE, sign=lambda: {"Authorization": header})
         if answer.status == 401:
             raise CredentialsRefused(self.name, answer.status)
         if answer.status >= 400 and answer.status != 403:
@@ -110,8 +110,11 @@ class FortiAuthenticator:
     async def _send(
         self, operation: Operation, session: Opened[str], **request: Unpack[Request]
     ) -> Answer:
-        request["headers"] = {"Authorization": session.token}
-        return await self._http.send(operation, **request)
+        return await self._http.send(
+            operation,
+            sign=lambda: {"Authorization": self._session.proof(session)},
+            **request,
+        )
 
     def _no(self, answer: Answer) -> Refused | Failed:
         if answer.status in {401, 403}:

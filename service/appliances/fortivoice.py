@@ -6,15 +6,16 @@ What the guide leaves open is assumed here as `ASSUMED` comments say.
 
 from __future__ import annotations
 
-import json
+import time
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from service.appliances import phones
-from service.appliances.http import Answer, Http, Kind, Operation, trouble, unexpected
+from service.appliances.answers import Answer, Kind, Operation, trouble, unexpected
 from service.appliances.ports import Upload
 from service.appliances.session import CredentialsRefused, Opened, Session
-from service.errors import AnswerLost, Code, Refused
+from service.errors import AnswerLost, Code, Failed, Refused
 from service.messages.results import DeviceIdentity
 
 if TYPE_CHECKING:
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
-    from service.appliances.http import Request
+    from service.appliances.answers import Request
+    from service.appliances.http import Http
     from service.appliances.session import Secret
     from service.messages.commands import LicenseFile
     from service.messages.results import DeviceList
@@ -114,7 +116,7 @@ class FortiVoice:
         )
         if answer.status == 400:
             raise Refused(Code.LICENSE_REFUSED, f"{self.name} refuses the licence file", status=400)
-        if answer.status != 200 or not _is_success(answer):
+        if not _is_success(answer):
             raise AnswerLost(
                 Code.UNEXPECTED_ANSWER,
                 f"{self.name} did not confirm the licence (status {answer.status})",
@@ -175,8 +177,9 @@ class FortiVoice:
         self, operation: Operation, session: Opened[Login], **request: Unpack[Request]
     ) -> Answer:
         """Send in the session; the cookie goes back byte for byte, and a rotated one is kept."""
-        request["headers"] = {"Cookie": session.token.cookie}
-        answer = await self._http.send(operation, **request)
+        answer = await self._http.send(
+            operation, sign=lambda: {"Cookie": self._session.proof(session).cookie}, **request
+        )
         rotated = _session_cookie(answer)
         if rotated:
             self._session.replace(session, Login(rotated, session.token.identity))
@@ -191,21 +194,27 @@ def _session_cookie(answer: Answer) -> str | None:
     Returns:
         None when nothing is said about it, "" when the appliance says that it is over.
     """
+    said: str | None = None
     for header in answer.headers.get_list("Set-Cookie"):
         pair, *attributes = header.split(";")
         name, _, value = pair.strip().partition("=")
         if name.lower().startswith(_COOKIE):
             over = value in {"", "0&0", "0%260"} or any(_is_past(part) for part in attributes)
-            return "" if over else f"{name}={value}"
-    return None
+            said = (said or "") if over else f"{name}={value}"
+    return said
 
 
 def _is_past(attribute: str) -> bool:
-    """Tell `Max-Age=0` and the epoch, which servers use to end a cookie."""
+    """Tell an attribute by which a server ends a cookie (RFC 6265, section 5.2)."""
     name, _, value = attribute.strip().lower().partition("=")
-    return (name == "max-age" and value.lstrip("-").isdecimal() and int(value) <= 0) or (
-        name == "expires" and "1970" in value
-    )
+    if name == "max-age":
+        return value.lstrip("-").isdecimal() and int(value) <= 0
+    if name != "expires":
+        return False
+    try:
+        return parsedate_to_datetime(value).timestamp() <= time.time()
+    except (ValueError, TypeError):
+        return False
 
 
 def _envelope(answer: Answer) -> dict[str, Json]:
@@ -215,17 +224,17 @@ def _envelope(answer: Answer) -> dict[str, Json]:
     body = phones.parse_lenient(answer.body)
     if not isinstance(body, dict):
         raise unexpected("is no JSON object", answer.status)
-    if body.get("errorType") not in {None, 0}:
+    if body.get("errorType") not in (None, 0):
         raise unexpected(f"reports the error type {body['errorType']!r:.20}", answer.status)
     return body
 
 
 def _is_success(answer: Answer) -> bool:
     try:
-        body = json.loads(answer.body)
-    except (ValueError, RecursionError):
+        _envelope(answer)
+    except Failed:
         return False
-    return isinstance(body, dict) and body.get("errorType") in {None, 0}
+    return True
 
 
 def _token(answer: Answer) -> str:

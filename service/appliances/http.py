@@ -7,36 +7,33 @@ not a lost answer. Nothing is sent again here but a read whose kept-alive connec
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 import time
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from enum import Enum
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING
 
 import httpx
 
+from service.appliances.answers import Answer, Kind
 from service.appliances.ports import NotSent
+from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from service.telemetry import log
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from typing_extensions import Unpack
 
-    from service.messages.wire import Json
+    from service.appliances.answers import Operation, Request
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_WAIT = 5.0
 """Seconds that a delivery may wait in memory; after that it waits in the broker."""
 
-FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError)
-"""Everything that httpx raises; nothing of it leaves this module."""
+FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, OSError)
+"""What httpx raises, and TLS through it; nothing of it leaves this module."""
 
 _NOT_SENT = (
     httpx.ConnectError,
@@ -48,87 +45,6 @@ _NOT_SENT = (
     httpx.InvalidURL,
 )
 """What httpx's own transport raises only before a request has left."""
-
-
-@dataclass
-class Visit:
-    """What one delivery of a command did on an appliance; see `visit`."""
-
-    requests: int = 0
-    status: int | None = None
-    session_told: bool = False
-
-
-visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
-"""The visit of the command that is being run, so that attempts are counted truly."""
-
-
-class Request(TypedDict, total=False):
-    """What goes with a request, in httpx's words."""
-
-    headers: dict[str, str]
-    params: dict[str, str]
-    json: Json
-    files: list[tuple[str, tuple[str | None, bytes] | tuple[str, bytes, str]]]
-
-
-class Kind(Enum):
-    """What a request that got no answer may have done."""
-
-    READ = "nothing; it may be sent again at once"
-    STEP = "nothing that counts (a login, a token, an upload); it is not sent again by itself"
-    WRITE = "spent a licence; only reading back can tell"
-
-
-@dataclass(frozen=True)
-class Operation:
-    """One of the vendor's requests. Paths stand here exactly as the vendor's examples have them."""
-
-    name: str
-    method: str
-    path: str
-    kind: Kind = Kind.READ
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: httpx.Headers
-    body: bytes = field(repr=False)
-
-    def json(self) -> Json:
-        """Read the body as JSON.
-
-        Raises:
-            Failed: `unexpected-answer`; it is something else.
-        """
-        try:
-            document: Json = json.loads(self.body)
-        except (ValueError, RecursionError):
-            raise unexpected("is not JSON", self.status) from None
-        return document
-
-
-def unexpected(what: str, status: int | None = None) -> Failed:
-    """Make the error for an answer that the vendor's documents do not allow."""
-    return Failed(Code.UNEXPECTED_ANSWER, f"the appliance's answer {what}", status=status)
-
-
-def trouble(answer: Answer) -> Failed:
-    """Say what an answer means that is neither a success nor the operation's own business."""
-    status = answer.status
-    if status in {408, 429} or status >= 500:
-        return Failed(
-            Code.APPLIANCE_ERROR,
-            f"the appliance answered {status}",
-            status=status,
-            retry_after=_retry_after(answer.headers),
-        )
-    if 300 <= status < 400:
-        return unexpected(f"is a redirect ({status}): check the url in the inventory", status)
-    return unexpected(f"is the status {status}", status)
 
 
 class Http:
@@ -169,11 +85,19 @@ class Http:
             trust_env=False,
         )
 
-    async def send(self, operation: Operation, **request: Unpack[Request]) -> Answer:
+    async def send(
+        self,
+        operation: Operation,
+        *,
+        sign: Callable[[], dict[str, str]] | None = None,
+        **request: Unpack[Request],
+    ) -> Answer:
         """Send one request and read the whole answer.
 
         Args:
             operation: what is asked.
+            sign: gives the headers that prove the session, when the request's turn has come: a
+                session that ended meanwhile must not be knocked with.
             request: what goes with it.
 
         Raises:
@@ -183,8 +107,9 @@ class Http:
             Waiting: too many requests are in flight.
         """
         async with self._slot():
+            headers = sign() if sign else {}
             try:
-                return await self._exchange(operation, request)
+                return await self._exchange(operation, headers, request)
             except httpx.RemoteProtocolError as error:
                 # Most often a kept-alive connection that the appliance had closed meanwhile.
                 if operation.kind is not Kind.READ:
@@ -192,7 +117,7 @@ class Http:
             except FOREIGN as error:
                 raise self._translate(error, operation) from None
             try:
-                return await self._exchange(operation, request)
+                return await self._exchange(operation, headers, request)
             except FOREIGN as error:
                 raise self._translate(error, operation) from None
 
@@ -225,12 +150,16 @@ class Http:
         finally:
             self._slots.release()
 
-    async def _exchange(self, operation: Operation, request: Request) -> Answer:
+    async def _exchange(
+        self, operation: Operation, headers: dict[str, str], request: Request
+    ) -> Answer:
         current = visit.get()
         if current is not None:
             current.requests += 1
         began = time.perf_counter()
-        async with self._client.stream(operation.method, operation.path, **request) as response:
+        async with self._client.stream(
+            operation.method, operation.path, headers=headers, **request
+        ) as response:
             body = await _read(response)
         if current is not None:
             current.status = response.status_code
@@ -272,6 +201,8 @@ async def _read(response: httpx.Response) -> bytes:
 
 def _reason(error: Exception) -> str:
     """Find the sentence that helps: what TLS or the operating system said, else the kind."""
+    if isinstance(error, httpx.TimeoutException):
+        return "timed out"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -279,17 +210,4 @@ def _reason(error: Exception) -> str:
         if isinstance(cause, OSError) and cause.strerror:
             return cause.strerror
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, httpx.TimeoutException):
-        return "timed out"
     return str(error) or type(error).__name__
-
-
-def _retry_after(headers: httpx.Headers) -> float | None:
-    """Read `Retry-After` in either form (RFC 9110, section 10.2.3), in seconds."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isdecimal():
-        return float(value)
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, IndexError):
-        return None

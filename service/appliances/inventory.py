@@ -216,8 +216,9 @@ def read_entries(path: Path) -> dict[str, Entry]:
     except ValidationError as error:
         lines = []
         for item in error.errors(include_url=False, include_input=False, include_context=False):
-            table, *key = [str(step) for step in item["loc"] if step != "appliances"] or [""]
-            where = f"[appliances.{table}]" + "".join(f" {step}" for step in key)
+            top, *steps = [str(step) for step in item["loc"]]
+            table = f"{top}.{steps.pop(0)}" if top == "appliances" and steps else top
+            where = f"[{table}]" + "".join(f" {step}" for step in steps)
             lines.append(f"{path}: {where}: {item['msg'].removeprefix('Value error, ')}")
         raise ConfigurationError("\n".join(lines)) from None
 

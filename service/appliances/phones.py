@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from service.appliances.http import unexpected
+from service.appliances.answers import unexpected
 from service.messages.results import Device, DeviceList, Extension
 
 if TYPE_CHECKING:
@@ -38,11 +38,17 @@ def query(search: str | None, unassigned_only: bool, offset: int, size: int) -> 
         "mdomain": "system",
         "startIndex": str(offset),
         "pageSize": str(size),
-        "extraParam": f"quickSearch:{search}" if search else "",
+        # ASSUMED: the appliance compares text, and it writes MAC addresses with colons.
+        "extraParam": f"quickSearch:{search}" if _is_literal(search) else "",
     }
     if unassigned_only:
         params["jsonPayload"] = json.dumps(_UNASSIGNED, separators=(",", ":"))
     return params
+
+
+def _is_literal(search: str | None) -> bool:
+    """Tell a fragment that stands in a MAC address as it is; others are looked for by us alone."""
+    return search is not None and (":" in search or len(search) <= 2)
 
 
 def parse_lenient(body: bytes) -> Json:
@@ -96,7 +102,8 @@ async def read(
             repeated |= key in found
             found.setdefault(key, _device(row))
         offset += min(len(rows), end - offset)
-        finished = not rows or (total is not None and offset >= total)
+        more = body.get("nextPage") is True
+        finished = not rows or (total is not None and offset >= total and not more)
         if finished or offset >= end:
             break
     left = not finished and (total is None or offset < total)
@@ -124,8 +131,15 @@ def _rows(body: dict[str, Json]) -> list[dict[str, Json]]:
     return found
 
 
-def _count(value: object, before: int | None) -> int | None:
-    return int(str(value)) if str(value).isdecimal() else before
+def _count(value: Json, before: int | None) -> int | None:
+    number = _number(value)
+    return before if number is None else number
+
+
+def _number(value: Json) -> int | None:
+    """Read a number, which may come as text; an impossible one is none."""
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) <= 16 and int(text) < 2**53 else None
 
 
 def _device(row: dict[str, Json]) -> Device:
@@ -154,13 +168,14 @@ def _device(row: dict[str, Json]) -> Device:
 
 def _text(row: dict[str, Json], name: str) -> str | None:
     value = row.get(name)
-    return value if isinstance(value, str) and value else None
+    # A lone surrogate is legal in JSON and in no encoding.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and value else None
 
 
 def _enum(row: dict[str, Json], name: str, meanings: dict[int, bool]) -> bool | None:
     """Translate the vendor's number; one that is not documented is not known."""
-    value = row.get(name)
-    return meanings.get(int(str(value))) if str(value).isdecimal() else None
+    number = _number(row.get(name))
+    return None if number is None else meanings.get(number)
 
 
 def _matches(device: Device, search: str | None, unassigned_only: bool) -> bool:

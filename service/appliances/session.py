@@ -12,14 +12,15 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from service.appliances.http import visit
+from service.appliances.ports import NotSent
+from service.appliances.visit import visit
 from service.errors import Code, Refused, Waiting
 from service.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from service.appliances.http import Answer
+    from service.appliances.answers import Answer
 
 T = TypeVar("T")
 
@@ -44,6 +45,14 @@ class CredentialsRefused(Waiting):
         super().__init__(
             Code.CREDENTIALS_REFUSED, f"{appliance} refuses the credentials", status=status
         )
+
+
+class Superseded(NotSent):
+    """The session ended before the request's turn came; the request was not sent."""
+
+    def __init__(self, appliance: str) -> None:
+        """Say whose session it was."""
+        super().__init__(f"the session with {appliance} ended before the request was sent")
 
 
 @dataclass(eq=False)
@@ -112,19 +121,37 @@ class Session(Generic[T]):
         Raises:
             Refused: `permission-denied`; a new session is refused as well.
         """
-        session = await self.opened()
-        answer = await send(session)
-        if not self._refused(answer):
-            return answer
-        self.give_up(session)
-        answer = await send(await self.opened())
-        if self._refused(answer):
-            raise Refused(
-                Code.PERMISSION_DENIED,
-                f"{self._appliance} denies this to the account that the courier uses",
-                status=answer.status,
-            )
-        return answer
+        first, rotated = await self.opened(), False
+        while True:
+            session = await self.opened()
+            token = session.token
+            try:
+                answer = await send(session)
+            except Superseded:
+                continue
+            if not self._refused(answer):
+                return answer
+            if session.token is not token and not rotated:
+                rotated = True  # it refused the token that another answer has rotated meanwhile
+            elif session is first:
+                self.give_up(session)
+            else:
+                # A session that was opened after this call began has not expired.
+                raise Refused(
+                    Code.PERMISSION_DENIED,
+                    f"{self._appliance} denies this to the account that the courier uses",
+                    status=answer.status,
+                )
+
+    def proof(self, session: Opened[T]) -> T:
+        """Give what proves a session, when a request's turn has come.
+
+        Raises:
+            Superseded: the session has ended meanwhile.
+        """
+        if self._current is not session:
+            raise Superseded(self._appliance)
+        return session.token
 
     def give_up(self, session: Opened[T]) -> None:
         """Note that the appliance no longer knows a session; a newer one is left alone."""

@@ -14,7 +14,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from service.appliances.http import Visit, visit
+from service.appliances.visit import Visit, visit
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection
 from service.execution.ending import Endings, out_of_time, undetermined
 from service.execution.intent import LedgerIntent

@@ -9,7 +9,9 @@ import httpx
 import pytest
 import trustme
 
-from service.appliances.http import Http, Kind, Operation, Visit, visit
+from service.appliances.answers import Kind, Operation
+from service.appliances.http import Http
+from service.appliances.visit import Visit, visit
 from service.appliances.ports import NotSent
 from service.errors import AnswerLost, Code, CommandError, Failed
 from service.simulator import Answer, Hang, Reset, Truncate
@@ -81,7 +83,7 @@ async def test_every_exception_of_httpx_becomes_one_of_ours(
     raising = Raising(made(exception))
 
     with pytest.raises(CommandError) as caught:
-        await http.send(Operation("any", "PUT", "/", kind), headers=raising)
+        await http.send(Operation("any", "PUT", "/", kind), sign=lambda: raising)
     await http.close()
 
     assert (expected, Code.UNREACHABLE) == (type(caught.value), caught.value.code)

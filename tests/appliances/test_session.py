@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.appliances.http import Visit, visit
+from service.appliances.visit import Visit, visit
 from service.errors import Code, Failed, Refused, Waiting
 from service.simulator import Answer, Delay, Reset
 from tests.appliances.pairs import FILE, LICENSE, Sms, Voice

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from pydantic import SecretStr
 
-from service.appliances.http import visit
+from service.appliances.visit import visit
 from service.appliances.inventory import Inventory
 from service.appliances.ports import Upload
 from service.errors import CommandError

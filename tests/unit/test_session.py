@@ -5,7 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from service.appliances.http import Answer, Visit, visit
+from service.appliances.answers import Answer
+from service.appliances.visit import Visit, visit
 from service.appliances.session import CredentialsRefused, Opened, Session
 from service.errors import Code, CommandError, Failed, Refused, Waiting
 

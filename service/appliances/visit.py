@@ -1,0 +1,25 @@
+"""What one delivery of a command does on an appliance, so that attempts are counted truly."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass
+class Visit:
+    """What was done so far.
+
+    Attributes:
+        requests: how many were sent, logins included.
+        status: of the last answer.
+        session_told: the event log says which session it goes over.
+    """
+
+    requests: int = 0
+    status: int | None = None
+    session_told: bool = False
+
+
+visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
+"""The visit of the command that is being run here; None for whoever asks without one."""
