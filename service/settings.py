@@ -16,6 +16,9 @@ from yarl import URL
 
 from service.errors import ConfigurationError
 
+URI_REFERENCE = r"^(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$"
+"""RFC 3986, as far as a pattern can say it."""
+
 PREFIX = "COURIER_"
 HEARTBEAT = 10
 """Seconds. A frozen broker is noticed after three of them; the library's default takes 183 s."""
@@ -39,7 +42,7 @@ class Settings(BaseSettings):
     broker_key_file: Path | None = None
     appliances_file: Path = Path("appliances.toml")
     ledger_url: str = Field("sqlite:///courier.db", pattern=r"^(sqlite:///.|postgresql://.)")
-    source: str = Field("/courier", pattern=r"^[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=%-]{1,255}$")
+    source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
     log_format: Literal["json", "console"] | None = None
@@ -128,9 +131,12 @@ def _first_line(path: Path | None, variable: str) -> str | None:
     if path is None:
         return None
     try:
-        return path.read_text(encoding="utf-8").splitlines()[0]
-    except (OSError, IndexError, UnicodeDecodeError):
-        raise ConfigurationError(f"{PREFIX}{variable}: no password can be read there") from None
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        lines = []
+    if not lines or not lines[0]:
+        raise ConfigurationError(f"{PREFIX}{variable}: no password can be read there")
+    return lines[0]
 
 
 def _explain(error: ValidationError) -> list[str]:

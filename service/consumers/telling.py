@@ -47,12 +47,14 @@ class Story:
     """What happened to a command before this delivery.
 
     Attributes:
+        delayed: this is a copy that waited in a retry queue.
         deliveries: how often the broker has brought this very message before.
         expired: the broker dead-lettered it because the producer's `expiration` passed.
     """
 
     attempts: int
     received_at: datetime
+    delayed: bool
     had_intent: bool
     last_error: Code | None
     deliveries: int
@@ -63,14 +65,14 @@ class Story:
     def of(cls, raw: IncomingMessage) -> Story:
         """Read it from the headers; what makes no sense there counts as absent."""
         headers = raw.headers
-        received_at = headers.get(RECEIVED_AT)
-        last_error = headers.get(LAST_ERROR)
+        received_at = _instant(headers.get(RECEIVED_AT))
         deliveries = _number(headers.get("x-delivery-count"))
         return cls(
             attempts=_number(headers.get(ATTEMPT)),
-            received_at=_instant(received_at),
+            received_at=received_at or now(),
+            delayed=received_at is not None,
             had_intent=headers.get(INTENT) is True,
-            last_error=Code(str(last_error)) if last_error in set(Code) else None,
+            last_error=_code(headers.get(LAST_ERROR)),
             deliveries=deliveries,
             redelivered=bool(raw.redelivered or deliveries or received_at),
             expired=_has_expired(headers.get("x-death")),
@@ -81,6 +83,7 @@ class Story:
         return Received(
             command,
             self.received_at,
+            delayed=self.delayed,
             attempts=self.attempts,
             had_intent=self.had_intent,
             redelivered=self.redelivered,
@@ -190,11 +193,15 @@ def _number(value: FieldValue) -> int:
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
-def _instant(value: FieldValue) -> datetime:
+def _code(value: FieldValue) -> Code | None:
+    return Code(value) if isinstance(value, str) and value in set(Code) else None
+
+
+def _instant(value: FieldValue) -> datetime | None:
     try:
         return parse_instant(value)
     except ValueError:
-        return now()
+        return None
 
 
 def _has_expired(deaths: FieldValue) -> bool:

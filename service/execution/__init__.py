@@ -108,7 +108,7 @@ class Execution:
         told, intent = await self._known(command, plan)
         if told is not None:
             return self._endings.tell_again(command, told)
-        if intent.open:
+        if intent.open or self._may_be_lost(received, plan):
             return await self._endings.end(received, plan, undetermined(plan, command, intent))
         raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
@@ -166,6 +166,9 @@ class Execution:
         attempts: int,
     ) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""
+        if error.code is Code.EXPIRED and received.last_error is not None:
+            # It only waited this time: what went wrong before is what is told in the end.
+            error = Failed(received.last_error, error.message, retry_after=error.retry_after)
         if intent.open:
             delay = self._delay(error.retry_after or self._delays[-1])
             deadline = intent.recorded_at + self._recovery_ttl
@@ -196,6 +199,8 @@ class Execution:
         """Tell a write that an earlier ledger may have known: it is never run on a guess."""
         if not plan.writes(received.command.data):
             return False
-        known_since = received.command.envelope.time or received.received_at
+        # What our own retry copy says of its age is worth more than the producer's clock.
+        sent_at = None if received.delayed else received.command.envelope.time
+        known_since = sent_at or received.received_at
         older = received.redelivered and known_since < self._ledger.created_at
         return received.had_intent or older

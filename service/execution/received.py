@@ -18,6 +18,7 @@ class Received:
 
     Attributes:
         received_at: when the courier first saw the command.
+        delayed: it has waited in a retry queue since then.
         attempts: how many deliveries before this one sent a request.
         had_intent: a retry copy says that a write was announced.
         redelivered: this or an earlier process had it before.
@@ -27,6 +28,7 @@ class Received:
 
     command: Command
     received_at: datetime
+    delayed: bool = False
     attempts: int = 0
     had_intent: bool = False
     redelivered: bool = False

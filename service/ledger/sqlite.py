@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Self
 
 import aiosqlite
@@ -67,10 +68,12 @@ WHERE concluded_at IS NULL
 class SqliteLedger:
     """A `Ledger` in a file."""
 
-    def __init__(self, connection: aiosqlite.Connection, lock: int, created_at: datetime) -> None:
+    def __init__(
+        self, connection: aiosqlite.Connection, created_at: datetime, opened: AsyncExitStack
+    ) -> None:
         """Use `open`."""
         self._connection = connection
-        self._lock = lock
+        self._opened = opened
         self.created_at = created_at
 
     @classmethod
@@ -81,25 +84,17 @@ class SqliteLedger:
             ConfigurationError: another courier owns it, it is newer than this program, or it
                 cannot be written.
         """
-        lock = _own(path)
-        try:
-            connection = await aiosqlite.connect(path, isolation_level=None)
-        except BaseException:
-            os.close(lock)
-            raise
-        try:
-            created_at = await _prepare(connection, path)
-        except sqlite3.Error as error:
-            await connection.close()
-            os.close(lock)
-            raise ConfigurationError(
-                f"COURIER_LEDGER_URL: {path} cannot be used: {error}"
-            ) from None
-        except BaseException:
-            await connection.close()
-            os.close(lock)
-            raise
-        return cls(connection, lock, created_at)
+        async with AsyncExitStack() as opened:
+            opened.callback(os.close, _own(path))
+            try:
+                connection = await aiosqlite.connect(path, isolation_level=None)
+                opened.push_async_callback(connection.close)
+                created_at = await _prepare(connection, path)
+            except sqlite3.Error as error:
+                raise ConfigurationError(
+                    f"COURIER_LEDGER_URL: {path} cannot be used: {error}"
+                ) from None
+            return cls(connection, created_at, opened.pop_all())
 
     async def find(self, key: tuple[str, str]) -> Entry | None:
         """Look a command up by source and id."""
@@ -148,8 +143,7 @@ class SqliteLedger:
 
     async def close(self) -> None:
         """Close the file and let go of the lock."""
-        await self._connection.close()
-        os.close(self._lock)
+        await self._opened.aclose()
 
 
 def _identity(command: Command) -> tuple[str, str, str, str, str]:
@@ -160,8 +154,8 @@ def _own(path: Path) -> int:
     """Take the lock that only one courier can hold; it goes with the process."""
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
     try:
-        lock = os.open(f"{path}.lock", flags, 0o600)
         os.close(os.open(path, flags, 0o600))  # SQLite would let everybody read a new file
+        lock = os.open(f"{path}.lock", flags, 0o600)
     except OSError as error:
         raise ConfigurationError(
             f"COURIER_LEDGER_URL: {path} cannot be used: {error.strerror}"

@@ -31,6 +31,7 @@ from service.messages.wire import (
     ApplianceName,
     Count,
     EventType,
+    FileName,
     Frozen,
     Id,
     Identity,
@@ -87,7 +88,7 @@ class QuerySmsBalance(CommandData):
 class LicenseFile(Frozen, extra="forbid"):
     """A licence file as it travels: base64 outside, bytes inside."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]
+    name: FileName
     content: Annotated[SecretBytes, BeforeValidator(_decode_base64)]
     sha256: Annotated[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None, NotNull] = None
 
@@ -220,8 +221,9 @@ def explain(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
     found = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         unknown = item["type"] == "extra_forbidden"
-        steps = [step for step in item["loc"] if not (isinstance(step, str) and "[" in step)]
-        path = "".join(f"/{step}" for step in (steps[:-1] if unknown else steps))
+        known = item["loc"][:-1] if unknown else item["loc"]
+        # Pydantic puts the names of validators among the steps, with brackets.
+        path = "".join(f"/{step}" for step in known if "[" not in str(step))
         message = "has an unknown field" if unknown else item["msg"].removeprefix("Value error, ")
         found.append((prefix + path, message[:300]))
     return list(dict.fromkeys(found))[:MAX_ERRORS]

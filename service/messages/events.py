@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.errors import Code
 from service.messages.results import (
@@ -18,7 +19,7 @@ from service.messages.results import (
     VoiceApplication,
     member,
 )
-from service.messages.wire import ApplianceName, Count, Frozen, Instant
+from service.messages.wire import ApplianceName, Count, Frozen, Told
 
 CODES: dict[Conclusion, frozenset[Code]] = {
     Conclusion.SUCCEEDED: frozenset(),
@@ -65,12 +66,15 @@ class CommandRef(Frozen):
 class Finished(Frozen):
     """The common part of every finished event."""
 
+    answers: ClassVar[str]
+    """The type of the commands that it ends."""
+
     command: CommandRef
     appliance: ApplianceName
     conclusion: Annotated[str, member(Conclusion)]
     attempts: Count
-    started_at: Instant
-    finished_at: Instant
+    started_at: Told
+    finished_at: Told
     error: Failure | None
 
     @field_validator("error")
@@ -83,17 +87,60 @@ class Finished(Frozen):
             raise ValueError("is null exactly when the command succeeded")
         others = (codes for other, codes in CODES.items() if other != conclusion)
         if value is not None and any(value.code in codes for codes in others):
-            raise ValueError("has a code of another conclusion")
+            raise _wrong("code", "belongs to another conclusion")
+        return value
+
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, value: CommandRef) -> CommandRef:
+        if value.type != cls.answers:
+            raise _wrong("type", "is another command's")
         return value
 
 
-class QuerySmsBalanceFinished(Balance, Finished):
-    """`courier.query-sms-balance.finished.v1`."""
+class OfAQuery(Finished):
+    """The common part of an event that ends a query: it is never unknown."""
 
     @field_validator("conclusion")
     @classmethod
-    def _queries_know(cls, value: str) -> str:
-        return _query_conclusion(value)
+    def _check_conclusion(cls, value: str) -> str:
+        if value == Conclusion.UNKNOWN:
+            raise ValueError("a query is never unknown")
+        return value
+
+
+class OfAWrite(Finished):
+    """The common part of an event that ends a licence command: its effect fits its conclusion."""
+
+    done: ClassVar[tuple[Effect, ...]]
+    """The effects that a write that succeeded can have."""
+
+    @field_validator("dry_run", check_fields=False)
+    @classmethod
+    def _check_dry_run(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("conclusion") == Conclusion.UNKNOWN:
+            raise ValueError("a dry run writes nothing that could be undetermined")
+        return value
+
+    @field_validator("effect", check_fields=False)
+    @classmethod
+    def _check_effect(cls, value: str, info: ValidationInfo) -> str:
+        conclusion, dry_run = info.data.get("conclusion"), info.data.get("dry_run")
+        if conclusion is None or dry_run is None:
+            return value
+        expected = {
+            Conclusion.SUCCEEDED: (Effect.NONE,) if dry_run else cls.done,
+            Conclusion.UNKNOWN: (Effect.UNDETERMINED,),
+        }.get(Conclusion(conclusion), (Effect.NONE,))
+        if value not in expected:
+            raise ValueError(f"does not fit the conclusion {conclusion}")
+        return value
+
+
+class QuerySmsBalanceFinished(Balance, OfAQuery):
+    """`courier.query-sms-balance.finished.v1`."""
+
+    answers = "courier.query-sms-balance.v1"
 
     @field_validator("total_sms", "used_sms", "available_sms")
     @classmethod
@@ -102,13 +149,10 @@ class QuerySmsBalanceFinished(Balance, Finished):
         return value
 
 
-class QueryDevicesFinished(DeviceList, Finished):
+class QueryDevicesFinished(DeviceList, OfAQuery):
     """`courier.query-devices.finished.v1`."""
 
-    @field_validator("conclusion")
-    @classmethod
-    def _queries_know(cls, value: str) -> str:
-        return _query_conclusion(value)
+    answers = "courier.query-devices.v1"
 
     @field_validator("complete")
     @classmethod
@@ -124,13 +168,11 @@ class QueryDevicesFinished(DeviceList, Finished):
         return value
 
 
-class ActivateSmsLicenseFinished(SmsActivation, Finished):
+class ActivateSmsLicenseFinished(SmsActivation, OfAWrite):
     """`courier.activate-sms-license.finished.v1`."""
 
-    @field_validator("effect")
-    @classmethod
-    def _check_effect(cls, value: str, info: ValidationInfo) -> str:
-        return _effect_fits(value, info, done=(Effect.ADDED, Effect.UNCHANGED))
+    answers = "courier.activate-sms-license.v1"
+    done = (Effect.ADDED, Effect.UNCHANGED)
 
     @field_validator("added_sms")
     @classmethod
@@ -157,13 +199,11 @@ class ActivateSmsLicenseFinished(SmsActivation, Finished):
         return value
 
 
-class ApplyVoiceLicenseFinished(VoiceApplication, Finished):
+class ApplyVoiceLicenseFinished(VoiceApplication, OfAWrite):
     """`courier.apply-voice-license.finished.v1`."""
 
-    @field_validator("effect")
-    @classmethod
-    def _check_effect(cls, value: str, info: ValidationInfo) -> str:
-        return _effect_fits(value, info, done=(Effect.ACCEPTED,))
+    answers = "courier.apply-voice-license.v1"
+    done = (Effect.ACCEPTED,)
 
     @field_validator("device")
     @classmethod
@@ -191,29 +231,15 @@ class Rejected(Frozen):
     parked: Literal[True] = True
 
 
-def _query_conclusion(value: str) -> str:
-    if value == Conclusion.UNKNOWN:
-        raise ValueError("a query is never unknown")
-    return value
+def _wrong(field: str, message: str) -> ValidationError:
+    """Make the error of a field inside a field, which a validator of the outer one found."""
+    details = InitErrorDetails(
+        type=PydanticCustomError("value_error", message), loc=(field,), input=None
+    )
+    return ValidationError.from_exception_data("event", [details])
 
 
 def _only_when_succeeded(value: object, info: ValidationInfo) -> None:
     conclusion = info.data.get("conclusion")
     if conclusion is not None and (value is not None) != (conclusion == Conclusion.SUCCEEDED):
         raise ValueError("is known exactly when the command succeeded")
-
-
-def _effect_fits(value: str, info: ValidationInfo, *, done: tuple[Effect, ...]) -> str:
-    """Hold the effect against the table of conclusions in the contract."""
-    conclusion, dry_run = info.data.get("conclusion"), info.data.get("dry_run")
-    if conclusion is None or dry_run is None:
-        return value
-    if dry_run and conclusion == Conclusion.UNKNOWN:
-        raise ValueError("a dry run writes nothing that could be undetermined")
-    expected = {
-        Conclusion.SUCCEEDED: (Effect.NONE,) if dry_run else done,
-        Conclusion.UNKNOWN: (Effect.UNDETERMINED,),
-    }.get(Conclusion(conclusion), (Effect.NONE,))
-    if value not in expected:
-        raise ValueError(f"does not fit the conclusion {conclusion}")
-    return value

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from service.messages.wire import Count, Frozen, masked
+from service.messages.wire import Count, FileName, Frozen, Text, masked
 
 if TYPE_CHECKING:
     from service.messages.commands import (
@@ -65,14 +65,14 @@ class SmsBalance(Frozen):
 class Balance(Frozen):
     """What `query-sms-balance` tells beside the common part."""
 
-    total_sms: Count | None = None
-    used_sms: Count | None = None
-    available_sms: Count | None = None
+    total_sms: Count | None
+    used_sms: Count | None
+    available_sms: Count | None
 
     @classmethod
     def of(cls, _: QuerySmsBalance) -> Balance:
         """What is told when the balance could not be read."""
-        return cls()
+        return cls(total_sms=None, used_sms=None, available_sms=None)
 
 
 class SmsActivation(Frozen):
@@ -83,15 +83,22 @@ class SmsActivation(Frozen):
     effect: Annotated[
         str,
         member(Effect, Effect.ADDED, Effect.UNCHANGED, Effect.NONE, Effect.UNDETERMINED),
-    ] = Effect.NONE
-    added_sms: Count | None = 0
-    before: SmsBalance | None = None
-    after: SmsBalance | None = None
+    ]
+    added_sms: Count | None
+    before: SmsBalance | None
+    after: SmsBalance | None
 
     @classmethod
     def of(cls, asked: ActivateSmsLicense) -> SmsActivation:
         """What is told when nothing was written."""
-        return cls(dry_run=asked.dry_run, license=masked(asked.license))
+        return cls(
+            dry_run=asked.dry_run,
+            license=masked(asked.license),
+            effect=Effect.NONE,
+            added_sms=0,
+            before=None,
+            after=None,
+        )
 
     @classmethod
     def undetermined(
@@ -105,7 +112,7 @@ class SmsActivation(Frozen):
 class FileInfo(Frozen):
     """A licence file without its content."""
 
-    name: str
+    name: FileName
     size: Annotated[int, Field(ge=1, le=1024 * 1024)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -113,9 +120,9 @@ class FileInfo(Frozen):
 class DeviceIdentity(Frozen):
     """What a FortiVoice says about itself when one logs in."""
 
-    model: str | None = None
-    serial: str | None = None
-    version: str | None = None
+    model: str | None
+    serial: str | None
+    version: str | None
 
 
 class VoiceApplication(Frozen):
@@ -123,15 +130,15 @@ class VoiceApplication(Frozen):
 
     dry_run: bool
     file: FileInfo
-    effect: Annotated[str, member(Effect, Effect.ACCEPTED, Effect.NONE, Effect.UNDETERMINED)] = (
-        Effect.NONE
-    )
-    device: DeviceIdentity | None = None
+    effect: Annotated[str, member(Effect, Effect.ACCEPTED, Effect.NONE, Effect.UNDETERMINED)]
+    device: DeviceIdentity | None
 
     @classmethod
     def of(cls, asked: ApplyVoiceLicense) -> VoiceApplication:
         """What is told when nothing was written."""
-        return cls(dry_run=asked.dry_run, file=describe(asked.file))
+        return cls(
+            dry_run=asked.dry_run, file=describe(asked.file), effect=Effect.NONE, device=None
+        )
 
     @classmethod
     def undetermined(
@@ -145,41 +152,41 @@ class VoiceApplication(Frozen):
 class Extension(Frozen):
     """The extension that a phone belongs to."""
 
-    id: str | None
-    number: str | None
-    display_name: str | None
+    id: Text | None
+    number: Text | None
+    display_name: Text | None
 
 
 class Device(Frozen):
     """A phone as FortiVoice lists it. Times are the appliance's own, without a zone."""
 
-    mac: str | None
-    phone_type: str | None
-    name: str | None
-    description: str | None
+    mac: Text | None
+    phone_type: Text | None
+    name: Text | None
+    description: Text | None
     assigned: bool | None
-    profile: str | None
+    profile: Text | None
     extension: Extension | None
-    ip: str | None
-    info: str | None
+    ip: Text | None
+    info: Text | None
     registered: bool | None
-    last_register: str | None
-    expiration: str | None
+    last_register: Text | None
+    expiration: Text | None
 
 
 class DeviceList(Frozen):
     """What `query-devices` tells beside the common part."""
 
-    devices: Annotated[tuple[Device, ...] | None, Field(strict=False)] = None
-    total: Count | None = None
+    devices: Annotated[tuple[Device, ...] | None, Field(strict=False)]
+    total: Count | None
     start: Count
-    next: Count | None = None
-    complete: bool | None = None
+    next: Count | None
+    complete: bool | None
 
     @classmethod
     def of(cls, asked: QueryDevices) -> DeviceList:
         """What is told when the list could not be read."""
-        return cls(start=asked.start)
+        return cls(devices=None, total=None, start=asked.start, next=None, complete=None)
 
 
 def describe(file: LicenseFile) -> FileInfo:

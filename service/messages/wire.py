@@ -11,6 +11,7 @@ from typing import Annotated, NoReturn, TypeAlias
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
 
 from service.errors import Reason, Rejection
+from service.settings import URI_REFERENCE
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """What JSON can hold."""
@@ -23,6 +24,7 @@ _RFC3339 = re.compile(
     r"(?:[01]\d|2[0-3]):[0-5]\d:(?:[0-5]\d|60)(?:\.\d+)?(?:[Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
 )
+_TOLD = re.compile(r"[^.]{19}\.\d{3}Z", re.ASCII)
 
 
 def parse_instant(value: object) -> datetime:
@@ -44,6 +46,12 @@ def parse_instant(value: object) -> datetime:
         raise ValueError("must be an RFC 3339 instant") from None
 
 
+def _as_told(value: object) -> object:
+    if isinstance(value, str) and not _TOLD.fullmatch(value):
+        raise ValueError("must be an RFC 3339 instant in UTC, with milliseconds and Z")
+    return value
+
+
 def format_instant(value: datetime) -> str:
     """Write an instant the way that every event does: UTC, milliseconds, `Z`."""
     return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -60,20 +68,25 @@ Instant = Annotated[
     BeforeValidator(parse_instant),
     PlainSerializer(format_instant, return_type=str, when_used="json"),
 ]
+Told = Annotated[Instant, BeforeValidator(_as_told)]
+"""An instant as every event has it."""
 Id = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 UriReference = Annotated[
     str,
     Field(
-        pattern=r"^(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$",
+        pattern=URI_REFERENCE,
         min_length=1,
         max_length=255,
     ),
 ]
 EventType = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 ApplianceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]
+Text = Annotated[str, Field(min_length=1)]
+"""What an appliance says. It says "nothing" by an empty text, we by null."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
 Traceparent = Annotated[str, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
-Tracestate = Annotated[str, Field(pattern=r"^[ -~]{1,512}$")]
+Tracestate = Annotated[str, Field(pattern=r"^[ -~]{0,512}$")]
 
 
 class Frozen(BaseModel):

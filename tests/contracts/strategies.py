@@ -211,7 +211,7 @@ def _body(command: Command, conclusion: Conclusion) -> SearchStrategy[BaseModel]
         case QueryDevices() as asked:
             return _list(asked, conclusion)
     if conclusion != Conclusion.SUCCEEDED:
-        return st.just(Balance())
+        return st.just(Balance(total_sms=None, used_sms=None, available_sms=None))
     return st.builds(Balance, total_sms=counts, used_sms=counts, available_sms=counts)
 
 
