@@ -121,7 +121,7 @@ async def test_what_the_login_does_not_tell_is_not_known(
     """A firmware that leaves a field out, or empty, is no reason to fail."""
     voice.fault(Answer(json=body, when="after"), "login")
 
-    assert DeviceIdentity() == await voice.adapter.identity()
+    assert DeviceIdentity(model=None, serial=None, version=None) == await voice.adapter.identity()
 
 
 async def test_a_rotated_cookie_is_taken(voice: Voice) -> None:

@@ -11,8 +11,8 @@ import trustme
 
 from service.appliances.answers import Kind, Operation
 from service.appliances.http import Http
-from service.appliances.visit import Visit, visit
 from service.appliances.ports import NotSent
+from service.appliances.visit import Visit, visit
 from service.errors import AnswerLost, Code, CommandError, Failed
 from service.simulator import Answer, Hang, Reset, Truncate
 from tests.appliances.cable import Cable

@@ -1,4 +1,4 @@
-"""Consuming on a real RabbitMQ: acked when settled, isolated when it cannot be, stopped in order."""
+"""Consuming on a real RabbitMQ: acked when settled, isolated if it cannot be, stopped in order."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -6,18 +6,31 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from uuid import uuid4
 
 import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage, AbstractRobustConnection
 from jsonschema import Draft202012Validator
+from pamqp.common import FieldValue
+from typing_extensions import Unpack
 
 from tests.support.wait import until
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 SOURCE = "/workflow"
 Json = dict[str, Any]
+
+
+class Properties(TypedDict, total=False):
+    """The AMQP properties that a test may set."""
+
+    message_id: str
+    correlation_id: str
+    reply_to: str
+    content_encoding: str
+    expiration: float
+    headers: dict[str, FieldValue]
 
 
 def schema_of(event_type: str) -> Draft202012Validator:
@@ -75,7 +88,7 @@ class Workflow:
         self.heard.append(Heard(message.routing_key or "", event, message))
         await message.ack()
 
-    async def send(self, *documents: Json, **properties: Any) -> None:
+    async def send(self, *documents: Json, **properties: Unpack[Properties]) -> None:
         exchange = await self.channel.get_exchange("courier.commands", ensure=False)
         for document in documents:
             await self.put(json.dumps(document).encode(), document["type"], exchange, **properties)
@@ -85,7 +98,7 @@ class Workflow:
         body: bytes,
         routing_key: str,
         exchange: aio_pika.abc.AbstractExchange | None = None,
-        **properties: Any,
+        **properties: Unpack[Properties],
     ) -> None:
         """Publish any bytes as a command."""
         if exchange is None:

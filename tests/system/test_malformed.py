@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from typing import Any
 
 import pytest
 
@@ -16,11 +15,11 @@ GOOD = command("activate-sms-license", {"appliance": "fac-1", "license": licence
 KEY = "courier.activate-sms-license.v1"
 
 
-def changed(**attributes: Any) -> bytes:
+def changed(**attributes: object) -> bytes:
     return json.dumps({**GOOD, **attributes}).encode()
 
 
-def data(**fields: Any) -> bytes:
+def data(**fields: object) -> bytes:
     return changed(data={**GOOD["data"], **fields})
 
 

@@ -51,10 +51,9 @@ async def test_what_lands_in_quarantine_is_run_parked_or_told_expired(
 
 
 async def until_parked(workflow: Workflow) -> aio_pika.abc.AbstractIncomingMessage:
-    async with asyncio.timeout(10):
-        while (parked := await workflow.parked()) is None:
-            await asyncio.sleep(0.05)
-        return parked
+    queue = await workflow.channel.get_queue("courier.parked", ensure=False)
+    async with queue.iterator(no_ack=True, timeout=10) as messages:
+        return await anext(messages)
 
 
 async def _ended(workflow: Workflow, command_id: str) -> tuple[str, str | None, int]:

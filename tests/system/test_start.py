@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING
 
 import aio_pika
 import pytest
-from aio_pika.abc import Arguments
 
 from tests.support.stand import Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, gather_answers
+
+if TYPE_CHECKING:
+    from pamqp.common import FieldTable
 
 WorkflowOf = Callable[[], AbstractAsyncContextManager[Workflow]]
 
@@ -53,7 +56,7 @@ async def test_a_queue_that_differs_is_named_with_its_argument(stand: Stand) -> 
     connection = await aio_pika.connect(stand.url)
     async with connection:
         channel = await connection.channel()
-        arguments: Arguments = {
+        arguments: FieldTable = {
             "x-queue-type": "quorum",
             "x-message-ttl": 5,
             "x-dead-letter-exchange": "",

@@ -2,13 +2,17 @@
 
 import asyncio
 import signal
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from service.demo.broker import Node
-from tests.support.stand import Stand
+from tests.support.rabbit import Rabbit
+from tests.support.stand import Appliances, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, gather_answers, licence
 
+WorkflowOf = Callable[[], AbstractAsyncContextManager[Workflow]]
 DRAIN = 10
 
 
@@ -27,7 +31,7 @@ def forty() -> list[dict[str, Any]]:
     ]
 
 
-async def check_all(workflow: Workflow, appliances: Any, sent: list[dict[str, Any]]) -> None:
+async def check_all(workflow: Workflow, appliances: Appliances, sent: list[dict[str, Any]]) -> None:
     """Hold the events against the appliances' own books."""
     answers = await gather_answers(workflow, [each["id"] for each in sent], patience=60)
     conclusions = {
@@ -58,7 +62,7 @@ async def _some_are_done(workflow: Workflow) -> None:
 
 
 async def test_sigterm_in_the_middle_of_forty_commands_loses_nothing(
-    stand: Stand, slow: Any, workflow_of: Any
+    stand: Stand, slow: Appliances, workflow_of: WorkflowOf
 ) -> None:
     """Exit 0 within the drain time-out; after a restart every command has one result."""
     service = await stand.service(DRAIN_TIMEOUT=str(DRAIN))
@@ -75,7 +79,7 @@ async def test_sigterm_in_the_middle_of_forty_commands_loses_nothing(
 
 
 async def test_kill_9_of_the_service_loses_nothing(
-    stand: Stand, slow: Any, workflow_of: Any
+    stand: Stand, slow: Appliances, workflow_of: WorkflowOf
 ) -> None:
     """Killed twice in the middle of forty commands: each ends once, no licence is sent twice."""
     service = await stand.service()
@@ -90,7 +94,7 @@ async def test_kill_9_of_the_service_loses_nothing(
 
 
 async def test_kill_9_of_the_broker_loses_nothing(
-    stand: Stand, slow: Any, workflow_of: Any, node: Node
+    stand: Stand, slow: Appliances, workflow_of: WorkflowOf, node: Node
 ) -> None:
     """The broker dies and comes back: the service reconnects by itself and every command ends."""
     service = await stand.service()
@@ -108,7 +112,7 @@ async def test_kill_9_of_the_broker_loses_nothing(
 
 
 async def test_a_dropped_connection_does_not_start_the_work_again(
-    stand: Stand, slow: Any, workflow_of: Any, broker: Any
+    stand: Stand, slow: Appliances, workflow_of: WorkflowOf, broker: Rabbit
 ) -> None:
     """The broker closes all our connections in the middle: the redelivery joins the work."""
     service = await stand.service()

@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from pydantic import SecretStr
 
-from service.appliances.visit import visit
 from service.appliances.inventory import Inventory
 from service.appliances.ports import Upload
+from service.appliances.visit import visit
 from service.errors import CommandError
 from service.execution import Execution
 from service.ledger import Ledger

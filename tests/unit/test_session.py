@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from service.appliances.answers import Answer
-from service.appliances.visit import Visit, visit
 from service.appliances.session import CredentialsRefused, Opened, Session
+from service.appliances.visit import Visit, visit
 from service.errors import Code, CommandError, Failed, Refused, Waiting
 
 OK, NO = 200, 403
