@@ -14,7 +14,7 @@ from tests.support.rabbit import Rabbit
 
 _TESTS: Final = Path(__file__).parent
 # Sockets are switched off by pytest's options. These folders have them, to this machine only.
-_WITH_SOCKETS: Final = ("broker", "system", "appliances", "unit/simulator")
+_WITH_SOCKETS: Final = ("broker", "system", "appliances")
 _LOOPBACK: Final = ["127.0.0.1", "::1"]
 
 

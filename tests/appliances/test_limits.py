@@ -19,7 +19,7 @@ async def test_no_more_requests_are_in_flight_than_the_inventory_allows(
 ) -> None:
     """The limit is used, and it holds from the login on."""
     pair = make(max_concurrency=slots)
-    pair.simulated.latency = 0.003
+    pair.simulated.latency = 0.03
 
     await pair.stampede(20)
 

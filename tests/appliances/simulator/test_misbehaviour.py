@@ -20,7 +20,7 @@ from service.simulator import (
     Simulator,
     Truncate,
 )
-from tests.unit.simulator.driving import BALANCE, LICENCE, Sms, Voice, patience
+from tests.appliances.simulator.driving import BALANCE, LICENCE, Sms, Voice, patience
 
 if TYPE_CHECKING:
     from service.simulator.actions import Decision

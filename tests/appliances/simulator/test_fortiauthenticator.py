@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from service.simulator import FortiAuthenticator, Spent
-from tests.unit.simulator.driving import LICENCE, Sms
+from tests.appliances.simulator.driving import LICENCE, Sms
 
 
 async def test_the_balance_has_the_guides_three_numbers_in_its_order(sms: Sms) -> None:

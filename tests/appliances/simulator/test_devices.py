@@ -15,7 +15,7 @@ from service.simulator import (
     Total,
 )
 from service.simulator.phones import phone
-from tests.unit.simulator.driving import UNASSIGNED, Voice, macs, rows
+from tests.appliances.simulator.driving import UNASSIGNED, Voice, macs, rows
 
 SAMPLE_MACS = [
     "b4:0e:dc:bd:f4:bd",

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.simulator import FortiAuthenticator, FortiVoice, Simulator
-from tests.unit.simulator.driving import Sms, Voice
+from tests.appliances.simulator.driving import Sms, Voice
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

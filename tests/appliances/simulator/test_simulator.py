@@ -15,7 +15,7 @@ import pytest
 import service.simulator
 from service.simulator import Entry, Hang, Rule, Simulator
 from service.simulator.books import JOURNAL_LENGTH, Books
-from tests.unit.simulator.driving import BALANCE, Sms, Voice
+from tests.appliances.simulator.driving import BALANCE, Sms, Voice
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from service.simulator import FortiVoice, Upload
-from tests.unit.simulator.driving import FILE, FILE_DIGEST, Voice
+from tests.appliances.simulator.driving import FILE, FILE_DIGEST, Voice
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from service.simulator import FortiVoice
 from service.simulator import samples as vendor
 
 if TYPE_CHECKING:
-    from tests.unit.simulator.driving import Voice
+    from tests.appliances.simulator.driving import Voice
 
 
 async def test_a_login_answers_with_the_guides_keys_and_echoes_the_password(

@@ -8,7 +8,7 @@ import pytest
 from service.simulator import FortiAuthenticator, FortiVoice, Hang, Rule, Simulator
 
 if TYPE_CHECKING:
-    from tests.unit.simulator.driving import Sms, Voice
+    from tests.appliances.simulator.driving import Sms, Voice
 
 HANG = {"operation": "login", "action": "hang", "times": 1}
 
