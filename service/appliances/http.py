@@ -23,6 +23,7 @@ from service.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from typing_extensions import Unpack
 
@@ -106,7 +107,7 @@ class Http:
             Failed: another request's answer did not come.
             Waiting: too many requests are in flight.
         """
-        async with self._slot():
+        async with self._turn(self._slots):
             headers = sign() if sign else {}
             try:
                 return await self._exchange(operation, headers, request)
@@ -121,34 +122,25 @@ class Http:
             except FOREIGN as error:
                 raise self._translate(error, operation) from None
 
-    @asynccontextmanager
-    async def writing(self) -> AsyncIterator[None]:
-        """Hold the right to write on this appliance, in order of arrival."""
-        try:
-            async with asyncio.timeout(MAX_WAIT):
-                await self._writing.acquire()
-        except TimeoutError:
-            raise self._busy() from None
-        try:
-            yield
-        finally:
-            self._writing.release()
+    def writing(self) -> AbstractAsyncContextManager[None]:
+        """Hold the right to write on this appliance, in order of arrival. See `Appliance`."""
+        return self._turn(self._writing)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
     @asynccontextmanager
-    async def _slot(self) -> AsyncIterator[None]:
+    async def _turn(self, gate: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
         try:
             async with asyncio.timeout(MAX_WAIT):
-                await self._slots.acquire()
+                await gate.acquire()
         except TimeoutError:
-            raise self._busy() from None
+            raise Waiting(Code.EXPIRED, f"{self.name} is busy") from None
         try:
             yield
         finally:
-            self._slots.release()
+            gate.release()
 
     async def _exchange(
         self, operation: Operation, headers: dict[str, str], request: Request
@@ -183,9 +175,6 @@ class Http:
 
     def _lost(self, reason: str) -> str:
         return f"no answer from {self.name}: {reason}"
-
-    def _busy(self) -> Waiting:
-        return Waiting(Code.EXPIRED, f"{self.name} is busy")
 
 
 async def _read(response: httpx.Response) -> bytes:
