@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 
+LAST_MOMENT = 1.0
+"""Seconds for work whose delivery is gone already, before the ledger is closed."""
+
+
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[None]:
     """Run the courier for as long as the body lasts.
@@ -60,20 +64,20 @@ async def running(settings: Settings) -> AsyncIterator[None]:
             recovery_ttl=settings.recovery_ttl,
         )
         flights = Flights(execution)
-        stack.push_async_callback(flights.drain, 1.0)
-        settling = Settling(flights, execution, publisher, source=settings.source)
+        stack.push_async_callback(flights.drain, LAST_MOMENT)
+        settling = Settling(flights, publisher, source=settings.source)
         intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
-        stack.push_async_callback(intake.stop, settings.drain_timeout)
-        await intake.connect(own_sqlite=True)
+        parts = (ledger, publisher, intake)
         web = Web(
             settings.http_host,
             settings.http_port,
-            not_ready=lambda: [
-                reason for reason in (publisher.idle_reason, intake.idle_reason) if reason
-            ],
+            not_ready=lambda: [part.idle_reason for part in parts if part.idle_reason],
         )
-        await web.start()
+        # Closed in reverse: while the intake drains, probes are still answered.
         stack.push_async_callback(web.stop)
+        stack.push_async_callback(intake.stop, settings.drain_timeout)
+        await intake.connect(own_sqlite=True)
+        await web.start()
         await intake.start()
         log.info("service-ready", http=web.address)
         yield
@@ -86,10 +90,19 @@ async def open_ledger(settings: Settings) -> Ledger:
     Raises:
         ConfigurationError: another courier owns it, or it cannot be used.
     """
+    return await SqliteLedger.open(ledger_path(settings))
+
+
+def ledger_path(settings: Settings) -> Path:
+    """Give the SQLite file that the settings name.
+
+    Raises:
+        ConfigurationError: they name something else.
+    """
     scheme, _, place = settings.ledger_url.partition(":///")
     if scheme != "sqlite":
         raise ConfigurationError("COURIER_LEDGER_URL: PostgreSQL is not supported yet; use sqlite")
-    return await SqliteLedger.open(Path(place))
+    return Path(place)
 
 
 async def serve(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import uuid
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -34,14 +34,14 @@ class Draft:
     Attributes:
         name: such as `query-devices`.
         data: the contract's `data`.
-        id: the idempotency key, together with `source`; made up when None.
+        id: the idempotency key, together with `source`.
         correlation_id: what the result shall be correlated by.
         expires_in: seconds after which it shall not be begun any more.
     """
 
     name: str
-    data: Mapping[str, Json]
-    id: str | None = None
+    data: Mapping[str, Json] = field(repr=False)
+    id: str
     source: str = "/courier/cli"
     correlation_id: str | None = None
     expires_in: float | None = None
@@ -51,7 +51,7 @@ class Draft:
         now = datetime.now(UTC)
         document: dict[str, Json] = {
             "specversion": "1.0",
-            "id": self.id or str(uuid.uuid4()),
+            "id": self.id,
             "source": self.source,
             "type": f"courier.{self.name}.v1",
             "time": format_instant(now),
@@ -97,18 +97,17 @@ class Client:
             await replies.consume(client._on_reply, no_ack=True)
             yield client
 
-    async def send(self, draft: Draft, *, wait: float | None = None) -> bytes | None:
+    async def send(self, draft: Draft, *, wait: bool) -> bytes | None:
         """Send a command, and wait for its answer if that is wanted.
 
         Args:
             draft: the command.
-            wait: seconds to wait, None to return when the broker has it.
+            wait: until the answer is there; else only until the broker has it.
 
         Returns:
             The event that ends the command, as it came; None when nobody waits for it.
 
         Raises:
-            TimeoutError: no answer came in time; the command may be carried out all the same.
             ConfigurationError: the broker has no queue for it.
         """
         document = draft.document()
@@ -121,14 +120,11 @@ class Client:
             delivery_mode=aio_pika.DeliveryMode.PERSISTENT,
             message_id=str(document["id"]),
             correlation_id=key,
-            reply_to=None if wait is None else self._replies.name,
+            reply_to=self._replies.name if wait else None,
         )
         try:
             await self._exchange.publish(message, str(document["type"]))
-            if wait is None:
-                return None
-            async with asyncio.timeout(wait):
-                return await answer
+            return await answer if wait else None
         except DeliveryError as error:
             raise ConfigurationError(f"the broker did not take the command: {error!r}") from None
         finally:

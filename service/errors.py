@@ -80,6 +80,8 @@ class Code(StrEnum):
     EXPIRED = "expired"
     INTERNAL_ERROR = "internal-error"
     OUTCOME_UNKNOWN = "outcome-unknown"
+    BUSY = "busy"
+    """Why a command waits; never how it ends."""
 
 
 class CommandError(CourierError):

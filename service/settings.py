@@ -10,7 +10,7 @@ import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, ValidationError, field_validator
+from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from yarl import URL
 
@@ -20,6 +20,10 @@ URI_REFERENCE = r"^(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$"
 """RFC 3986, as far as a pattern can say it."""
 
 PREFIX = "COURIER_"
+Seconds = Annotated[float, Field(gt=0, le=10 * 366 * 86400, allow_inf_nan=False)]
+Delay = Annotated[int, Field(ge=1, le=30 * 86400)]
+"""Whole seconds; RabbitMQ counts a message's time in 32 bits of milliseconds."""
+
 HEARTBEAT = 10
 """Seconds. A frozen broker is noticed after three of them; the library's default takes 183 s."""
 
@@ -41,20 +45,18 @@ class Settings(BaseSettings):
     broker_cert_file: Path | None = None
     broker_key_file: Path | None = None
     appliances_file: Path = Path("appliances.toml")
-    ledger_url: str = Field("sqlite:///courier.db", pattern=r"^(sqlite:///.|postgresql://.)")
+    ledger_url: str = Field("sqlite:///courier.db", pattern=r"^(sqlite:///[^:]|postgresql://.)")
     source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     prefetch: PositiveInt = Field(50, le=1000)
-    retry_delays: Annotated[tuple[PositiveInt, ...], NoDecode] = Field(
-        (5, 30, 120, 600), min_length=1
-    )
-    command_ttl: PositiveFloat = 3600
-    recovery_ttl: PositiveFloat = 86400
-    credentials_cooldown: PositiveFloat = 300
-    drain_timeout: PositiveFloat = 25
+    retry_delays: Annotated[tuple[Delay, ...], NoDecode] = Field((5, 30, 120, 600), min_length=1)
+    command_ttl: Seconds = 3600
+    recovery_ttl: Seconds = 86400
+    credentials_cooldown: Seconds = 300
+    drain_timeout: Seconds = 25
 
     @field_validator("retry_delays", mode="before")
     @classmethod
@@ -88,9 +90,11 @@ class Settings(BaseSettings):
             ConfigurationError: one line per variable that cannot be used, without its value.
         """
         try:
-            return cls.model_validate(cls(**overrides))  # type: ignore[arg-type]  # checked by pydantic
+            return cls(**overrides)  # type: ignore[arg-type]  # checked by pydantic
         except ValidationError as error:
             raise ConfigurationError("\n".join(_explain(error))) from None
+        except UnicodeDecodeError:
+            raise ConfigurationError(".env: is not UTF-8") from None
 
     def broker_addresses(self, name: str) -> list[URL]:
         """Give the broker's addresses in order, complete with password and heartbeat.

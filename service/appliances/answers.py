@@ -48,7 +48,7 @@ class Answer:
     """What came back."""
 
     status: int
-    headers: httpx.Headers
+    headers: httpx.Headers = field(repr=False)
     body: bytes = field(repr=False)
 
     def json(self) -> Json:

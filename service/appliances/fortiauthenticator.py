@@ -42,7 +42,8 @@ class FortiAuthenticator:
     def __init__(self, http: Http, *, username: str, secret: Secret, cooldown: float) -> None:
         """Keep the parts; nothing is sent yet."""
         self.name = http.name
-        self.settle_time = http.read_timeout
+        # ASSUMED: what is not done after twice the time that we wait for an answer is not done.
+        self.settle_time = 2 * http.read_timeout
         self._http = http
         self._username = username
         self._session: Session[str] = Session(

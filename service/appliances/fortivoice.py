@@ -157,10 +157,10 @@ class FortiVoice:
         answer = await self._http.send(LOGIN, json={"name": self._username, "password": password})
         if answer.status in {401, 403}:
             raise CredentialsRefused(self.name, answer.status)
-        body = _envelope(answer)
-        cookie = _session_cookie(answer)
-        if not cookie:
-            raise unexpected("to the login brings no session cookie", answer.status)
+        body, cookie = _object(answer), _session_cookie(answer)
+        # ASSUMED: a well-formed answer without a session is a no as well, and not to be repeated.
+        if not cookie or not _is_well(body):
+            raise CredentialsRefused(self.name, answer.status)
         return Login(
             cookie,
             DeviceIdentity(
@@ -217,14 +217,23 @@ def _is_past(attribute: str) -> bool:
         return False
 
 
-def _envelope(answer: Answer) -> dict[str, Json]:
-    """Read the vendor's envelope; `errorType` other than 0 is a failure even under 200."""
+def _object(answer: Answer) -> dict[str, Json]:
     if answer.status != 200:
         raise trouble(answer)
     body = phones.parse_lenient(answer.body)
     if not isinstance(body, dict):
         raise unexpected("is no JSON object", answer.status)
-    if body.get("errorType") not in (None, 0):
+    return body
+
+
+def _is_well(body: dict[str, Json]) -> bool:
+    return body.get("errorType") in (None, 0)
+
+
+def _envelope(answer: Answer) -> dict[str, Json]:
+    """Read the vendor's envelope; `errorType` other than 0 is a failure even under 200."""
+    body = _object(answer)
+    if not _is_well(body):
         raise unexpected(f"reports the error type {body['errorType']!r:.20}", answer.status)
     return body
 

@@ -72,6 +72,8 @@ class Http:
         """Build the client; nothing is sent yet."""
         self.name = name
         self.read_timeout = read_timeout
+        # httpx's own limit begins anew with every piece of an answer that trickles in.
+        self._patience = connect_timeout + 2 * read_timeout
         self._slots = asyncio.Semaphore(concurrency)
         self._writing = asyncio.Lock()
         self._client = httpx.AsyncClient(
@@ -136,7 +138,7 @@ class Http:
             async with asyncio.timeout(MAX_WAIT):
                 await gate.acquire()
         except TimeoutError:
-            raise Waiting(Code.EXPIRED, f"{self.name} is busy") from None
+            raise Waiting(Code.BUSY, f"{self.name} is busy") from None
         try:
             yield
         finally:
@@ -149,9 +151,12 @@ class Http:
         if current is not None:
             current.requests += 1
         began = time.perf_counter()
-        async with self._client.stream(
-            operation.method, operation.path, headers=headers, **request
-        ) as response:
+        async with (
+            asyncio.timeout(self._patience),
+            self._client.stream(
+                operation.method, operation.path, headers=headers, **request
+            ) as response,
+        ):
             body = await _read(response)
         if current is not None:
             current.status = response.status_code
@@ -190,7 +195,7 @@ async def _read(response: httpx.Response) -> bytes:
 
 def _reason(error: Exception) -> str:
     """Find the sentence that helps: what TLS or the operating system said, else the kind."""
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx.TimeoutException | TimeoutError):
         return "timed out"
     cause: BaseException | None = error
     while cause is not None:

@@ -55,7 +55,7 @@ class SmsLicensing(Protocol):
     """An appliance that sends SMS against bought licences."""
 
     settle_time: float
-    """Seconds after which a write that was not answered is no longer being worked on."""
+    """Seconds from an intent on, after which an unanswered write is no longer being worked on."""
 
     async def balance(self) -> SmsBalance:
         """Read how many SMS were bought, used and are left."""

@@ -121,13 +121,14 @@ class Session(Generic[T]):
         Raises:
             Refused: `permission-denied`; a new session is refused as well.
         """
-        first, rotated = await self.opened(), False
+        session = first = await self.opened()
+        rotated = False
         while True:
-            session = await self.opened()
             token = session.token
             try:
                 answer = await send(session)
             except Superseded:
+                session = await self.opened()
                 continue
             if not self._refused(answer):
                 return answer
@@ -135,6 +136,7 @@ class Session(Generic[T]):
                 rotated = True  # it refused the token that another answer has rotated meanwhile
             elif session is first:
                 self.give_up(session)
+                session = await self.opened()
             else:
                 # A session that was opened after this call began has not expired.
                 raise Refused(

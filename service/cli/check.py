@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import httpx
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from service.app import open_ledger
+from service.app import ledger_path, open_ledger
 from service.appliances.inventory import Inventory
 from service.errors import CommandError, ConfigurationError
 from service.settings import Settings
@@ -51,16 +52,20 @@ def check(
 
     Exit code 0 when all is well, else 1. It logs into every appliance once.
     """
-    settings = Settings.load()
     configure(log_format="json", level="ERROR", stream=sys.stderr)
-    findings = asyncio.run(_ready(settings) if ready else _everything(settings))
+    try:
+        settings = Settings.load()
+    except ConfigurationError as error:
+        findings = [Finding("settings", ok=False, detail=str(error))]
+    else:
+        findings = asyncio.run(_ready(settings) if ready else _everything(settings))
     if as_json:
         sys.stdout.write(json.dumps([asdict(finding) for finding in findings]) + "\n")
     else:
         table = Table("", "what", "detail", box=None)
         for finding in findings:
             mark = "[green]ok[/]" if finding.ok else "[red]failed[/]"
-            table.add_row(mark, finding.what, finding.detail)
+            table.add_row(mark, finding.what, escape(finding.detail))
         Console().print(table)
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
 
@@ -116,6 +121,9 @@ async def _broker(settings: Settings) -> str:
 
 
 async def _ledger(settings: Settings) -> str:
+    path = ledger_path(settings)
+    if not path.exists():
+        return f"{path} will be made at the first start"
     try:
         ledger = await open_ledger(settings)
     except ConfigurationError as error:

@@ -76,7 +76,7 @@ def validate(
     """
     try:
         message: Any = json.load(file)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         sys.stderr.write(f"courier: {file.name} is not JSON: {error}\n")
         raise typer.Exit(1) from None
     name = contract or (str(message.get("type")) if isinstance(message, dict) else "")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import re
 import sys
+import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,10 +16,12 @@ import typer
 from rich.console import Console
 
 from service.client import Client, Draft
+from service.messages.commands import MAX_FILE_BYTES
 from service.messages.encode import read_finished
 from service.messages.events import Finished
 from service.messages.results import Conclusion
 from service.settings import Settings
+from service.telemetry import configure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from service.messages.wire import Json
 
 NO_ANSWER = 3
+_PRINTABLE = re.compile(r"[!-~]{1,128}")
 _EXIT_CODES = {
     Conclusion.SUCCEEDED: 0,
     Conclusion.REFUSED: 1,
@@ -66,7 +71,10 @@ Id = Annotated[
 Source = Annotated[str, typer.Option(help="Who asks; part of the idempotency key.")]
 CorrelationId = Annotated[str | None, typer.Option(help="Comes back on the result.")]
 ExpiresIn = Annotated[
-    float | None, typer.Option(min=0, help="Seconds after which it shall not be begun any more.")
+    float | None,
+    typer.Option(
+        min=0, max=366 * 86400, help="Seconds after which it shall not be begun any more."
+    ),
 ]
 _SOURCE = "/courier/cli"
 
@@ -89,7 +97,9 @@ def activate_sms_license(
     expires_in: ExpiresIn = None,
 ) -> None:
     """Activate a FortiGuard Messaging licence on a FortiAuthenticator."""
-    key = sys.stdin.readline().strip() if license == "-" else license
+    key = (
+        sys.stdin.buffer.readline().decode(errors="replace").strip() if license == "-" else license
+    )
     data = {"appliance": appliance, "license": key, "dry_run": dry_run}
     options = _Options(wait, timeout, id, source, correlation_id, expires_in)
     _send("activate-sms-license", data, options)
@@ -125,6 +135,8 @@ def apply_voice_license(
     expires_in: ExpiresIn = None,
 ) -> None:
     """Upload a licence file to a FortiVoice and apply it."""
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise typer.BadParameter("is larger than 1 MiB", param_hint="--file")
     content = file.read_bytes()
     described: dict[str, Json] = {
         "name": file.name,
@@ -166,21 +178,26 @@ def query_devices(
 
 
 def _send(name: str, data: Mapping[str, Json], options: _Options) -> None:
+    for hint, text in (("--id", options.id), ("--correlation-id", options.correlation_id)):
+        if text is not None and not _PRINTABLE.fullmatch(text):
+            raise typer.BadParameter("must be 1 to 128 printable ASCII characters", param_hint=hint)
     draft = Draft(
         name,
         data,
-        id=options.id,
+        id=options.id or str(uuid.uuid4()),
         source=options.source,
         correlation_id=options.correlation_id,
         expires_in=options.expires_in,
     )
     settings = Settings.load()
+    configure(log_format="console", level="WARNING", stream=sys.stderr)
+    sys.stderr.write(f"courier: sending {name} with --id {draft.id}\n")
     try:
         answer = asyncio.run(_exchange(settings, draft, options))
     except TimeoutError:
         sys.stderr.write(
             f"courier: no answer within {options.timeout:g} s; the command may be carried out all"
-            " the same. Send it again under the same --id to hear of it.\n"
+            f" the same. Send it again with --id {draft.id} to hear of it.\n"
         )
         raise typer.Exit(NO_ANSWER) from None
     if answer is not None:
@@ -189,8 +206,8 @@ def _send(name: str, data: Mapping[str, Json], options: _Options) -> None:
 
 
 async def _exchange(settings: Settings, draft: Draft, options: _Options) -> bytes | None:
-    async with Client.opened(settings) as client:
-        return await client.send(draft, wait=options.timeout if options.wait else None)
+    async with asyncio.timeout(options.timeout), Client.opened(settings) as client:
+        return await client.send(draft, wait=options.wait)
 
 
 def exit_code(answer: bytes) -> int:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from service.simulator import Simulator
 
@@ -22,10 +24,17 @@ def simulate(
     fortivoices: Annotated[int, typer.Option(min=0, help="How many, fvc-1 ...")] = 1,
     port: Annotated[
         list[int] | None,
-        typer.Option(help="Fixed ports, in that order; repeat the option. Others are free ones."),
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Fixed ports, in that order; repeat the option. Others are free ones.",
+        ),
     ] = None,
     control_port: Annotated[
-        int, typer.Option(min=0, help="The control page's port on loopback; 0 takes a free one.")
+        int,
+        typer.Option(
+            min=0, max=65535, help="The control page's port on loopback; 0 takes a free one."
+        ),
     ] = 0,
     latency: Annotated[float, typer.Option(min=0, help="Seconds before each answer.")] = 0.0,
     devices: Annotated[int, typer.Option(min=0, help="Phones on each FortiVoice.")] = 7,
@@ -46,8 +55,11 @@ def simulate(
         latency=latency,
         devices=devices,
     )
-    directory.mkdir(parents=True, exist_ok=True)
-    asyncio.run(_play(simulator, directory.resolve()))
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        asyncio.run(_play(simulator, directory.resolve()))
+    except OSError as error:
+        raise ConfigurationError(f"cannot simulate: {error}") from None
 
 
 async def _play(simulator: Simulator, directory: Path) -> None:

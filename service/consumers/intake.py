@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from service.topology import Queue
 
+_CANCEL_TIMEOUT = 2.0
+"""Seconds that a broker has to take a consumer away."""
+
 
 class Intake:
     """Consumes every work queue and the quarantine.
@@ -57,10 +60,10 @@ class Intake:
         self._owner: AbstractQueue | None = None
         self._may_run = asyncio.Event()
         self._working = _broker(url, tls, "consuming", self._may_run)
-        self._alone = _broker(url, tls, "quarantine")
+        self._quarantine = _broker(url, tls, "quarantine")
         for queue in work_queues():
             self._subscribe(self._working, queue, prefetch)
-        self._subscribe(self._alone, quarantine_queue(), 1)
+        self._subscribe(self._quarantine, quarantine_queue(), 1)
 
     async def connect(self, *, own_sqlite: bool) -> None:
         """Connect, and take what only one courier may have.
@@ -80,7 +83,7 @@ class Intake:
     async def start(self) -> None:
         """Begin to consume."""
         await self._working.start()
-        await self._alone.start()
+        await self._quarantine.start()
 
     async def stop(self, seconds: float) -> None:
         """Stop intake, let what runs come to its end, disconnect.
@@ -90,20 +93,19 @@ class Intake:
         Args:
             seconds: how long that may take.
         """
-        for broker in (self._working, self._alone):
-            await _stop_intake(broker)
+        await asyncio.gather(_stop_intake(self._working), _stop_intake(self._quarantine))
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         left = len(self._running)
         if left:
             log.warning("drain-incomplete", deliveries=left)
         await self._working.stop()
-        await self._alone.stop()
+        await self._quarantine.stop()
 
     @property
     def idle_reason(self) -> str | None:
         """Say why nothing is consumed, or None when everything is."""
-        for broker in (self._working, self._alone):
+        for broker in (self._working, self._quarantine):
             connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
             if connection is None or not connection.connected.is_set():
                 return "broker-disconnected"
@@ -176,7 +178,7 @@ def _broker(
     watch = Watch(name, connected)
     return RabbitBroker(
         url.update_query({"name": f"courier {name}"}),
-        security=BaseSecurity(ssl_context=tls, use_ssl=True) if tls else None,
+        security=BaseSecurity(ssl_context=tls, use_ssl=True) if url.scheme == "amqps" else None,
         reconnect_interval=1.0,
         fail_fast=True,
         graceful_timeout=None,
@@ -195,12 +197,16 @@ def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:
 
 async def _stop_intake(broker: RabbitBroker) -> None:
     """Cancel the consumers first: FastStream by itself waits first and swallows what arrives."""
-    for subscriber in cast("list[RabbitSubscriber]", broker.subscribers):
-        consumer = _consumer(subscriber)
-        if consumer is None:
-            continue
-        queue, tag = consumer
-        subscriber._consumer_tag = None  # noqa: SLF001
-        with contextlib.suppress(AMQPError, OSError, RuntimeError, TimeoutError):
-            async with asyncio.timeout(2):
-                await queue.cancel(tag)
+    subscribers = cast("list[RabbitSubscriber]", broker.subscribers)
+    await asyncio.gather(*(_cancel(subscriber) for subscriber in subscribers))
+
+
+async def _cancel(subscriber: RabbitSubscriber) -> None:
+    consumer = _consumer(subscriber)
+    if consumer is None:
+        return
+    queue, tag = consumer
+    subscriber._consumer_tag = None  # noqa: SLF001
+    with contextlib.suppress(AMQPError, OSError, RuntimeError, TimeoutError):
+        async with asyncio.timeout(_CANCEL_TIMEOUT):
+            await queue.cancel(tag)

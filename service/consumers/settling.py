@@ -18,9 +18,7 @@ from service.topology import QUARANTINE
 if TYPE_CHECKING:
     from aio_pika import IncomingMessage
 
-    from service.execution import Execution
     from service.execution.flight import Flights
-    from service.messages.encode import Event
     from service.topology.publisher import Publisher
 
 _PARK_AT = 2
@@ -45,23 +43,19 @@ class Settling:
 
     Args:
         flights: runs commands.
-        execution: ends commands that must not be run.
         publisher: tells what came of them.
         source: the `source` of rejections.
     """
 
-    def __init__(
-        self, flights: Flights, execution: Execution, publisher: Publisher, *, source: str
-    ) -> None:
+    def __init__(self, flights: Flights, publisher: Publisher, *, source: str) -> None:
         """Keep the parts."""
         self._flights = flights
-        self._execution = execution
         self._publisher = publisher
         self._source = source
 
     async def settle(self, delivery: Delivery) -> None:
         """Bring one delivery to a confirmed end. When this returns, it may be acked."""
-        story = Story.of(delivery.raw)
+        story = Story.of(delivery.raw, delivery.queue)
         try:
             command = decode(
                 delivery.raw.body, content_encoding=delivery.raw.properties.content_encoding
@@ -74,6 +68,7 @@ class Settling:
             command_type=command.envelope.type,
             correlation_id=command.correlation_id,
             appliance=command.data.appliance,
+            trace_id=_trace_of(command),
         ):
             log.info("command-received", attempt=story.attempts + 1)
             await self._answer(delivery, command, story)
@@ -84,7 +79,7 @@ class Settling:
         hopeless = alone and story.deliveries >= _PARK_AT
         try:
             if hopeless:
-                end: Event | Retry = await self._execution.give_up(received)
+                end = await self._flights.give_up(received)
             else:
                 end = await self._flights.settle(received)
         except Rejection as rejection:
@@ -119,3 +114,9 @@ class Settling:
 def _identity(command: Command) -> Identity:
     envelope = command.envelope
     return Identity(envelope.id, envelope.source, envelope.type, command.correlation_id)
+
+
+def _trace_of(command: Command) -> str | None:
+    """Cut the trace id out of a W3C traceparent."""
+    traceparent = command.envelope.traceparent
+    return traceparent.split("-")[1] if traceparent else None

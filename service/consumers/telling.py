@@ -5,6 +5,7 @@ Events, replies, retry copies and parked copies; and `Story`, the way back from 
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,16 @@ from service.errors import Code, PublishFailed
 from service.execution import Received, Retry
 from service.messages.wire import format_instant, now, parse_instant
 from service.telemetry import log
-from service.topology import EVENTS_EXCHANGE, OWN_PREFIX, PARKED, retry_name
+from service.topology import (
+    EVENTS_EXCHANGE,
+    OWN_PREFIX,
+    PARKED,
+    QUARANTINE,
+    retry_name,
+    work_queues,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from aio_pika import IncomingMessage
@@ -37,6 +44,8 @@ PARKED_AT = "courier-parked-at"
 CAME_BY = "courier-queue"
 EXPIRATION = "courier-expiration"
 
+_ABSURD = 1_000_000
+_WORK = frozenset(queue.name for queue in work_queues())
 _DIRECT_REPLY = "amq.rabbitmq.reply-to."
 _ROUTES_COPIES = frozenset({"cc", "bcc"})
 """RabbitMQ's sender-selected distribution: in a copy they would send it elsewhere as well."""
@@ -62,7 +71,7 @@ class Story:
     expired: bool
 
     @classmethod
-    def of(cls, raw: IncomingMessage) -> Story:
+    def of(cls, raw: IncomingMessage, queue: str) -> Story:
         """Read it from the headers; what makes no sense there counts as absent."""
         headers = raw.headers
         received_at = _instant(headers.get(RECEIVED_AT))
@@ -74,8 +83,9 @@ class Story:
             had_intent=headers.get(INTENT) is True,
             last_error=_code(headers.get(LAST_ERROR)),
             deliveries=deliveries,
-            redelivered=bool(raw.redelivered or deliveries or received_at),
-            expired=_has_expired(headers.get("x-death")),
+            redelivered=bool(raw.redelivered or deliveries or received_at)
+            or _died(headers.get("x-death"), "delivery_limit"),
+            expired=queue == QUARANTINE and _died(headers.get("x-death"), "expired"),
         )
 
     def received(self, command: Command) -> Received:
@@ -117,8 +127,9 @@ def retry_copy(raw: IncomingMessage, retry: Retry, received_at: datetime) -> tup
         ATTEMPT: retry.attempts,
         RECEIVED_AT: format_instant(received_at),
         INTENT: retry.intent,
-        LAST_ERROR: retry.error.value,
     }
+    if retry.error is not None:
+        copy.headers[LAST_ERROR] = retry.error.value
     return copy, retry_name(retry.delay)
 
 
@@ -168,7 +179,7 @@ def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Mess
     But for `user_id`: the broker refuses a publisher who is not that user.
     """
     headers = {
-        name: value
+        name: _writable(value)
         for name, value in raw.headers.items()
         if name.lower() not in _ROUTES_COPIES
         and not (without_broker_headers and name.lower().startswith("x-"))
@@ -190,7 +201,10 @@ def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Mess
 
 
 def _number(value: FieldValue) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    """Read a count; what nobody can have counted to is none."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        return 0
+    return value if 0 < value < _ABSURD else 0
 
 
 def _code(value: FieldValue) -> Code | None:
@@ -198,20 +212,36 @@ def _code(value: FieldValue) -> Code | None:
 
 
 def _instant(value: FieldValue) -> datetime | None:
+    """Read an instant of the past; the future has not been received yet."""
     try:
-        return parse_instant(value)
+        instant = parse_instant(value)
     except ValueError:
         return None
+    return instant if instant <= now() else None
 
 
-def _has_expired(deaths: FieldValue) -> bool:
-    """Look for an expiry outside the retry queues, where expiring is the way back."""
-    return isinstance(deaths, list) and any(_is_expiry(death) for death in deaths)
+def _died(deaths: FieldValue, reason: str) -> bool:
+    """Tell whether the broker dead-lettered the message from one of our work queues, and why."""
+    return isinstance(deaths, list) and any(
+        isinstance(death, dict) and death.get("reason") == reason and death.get("queue") in _WORK
+        for death in deaths
+    )
 
 
-def _is_expiry(death: FieldValue) -> bool:
-    if not isinstance(death, dict):
+def _writable(value: FieldValue) -> FieldValue:
+    """Turn what the library can read but not write into what it can."""
+    if isinstance(value, bytes):
+        return bytearray(value)  # a text that is not UTF-8
+    if isinstance(value, dict):
+        return {name: _writable(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_writable(each) for each in value]
+    # It writes single precision only; a number that this would change is told as text.
+    return str(value) if isinstance(value, float) and not _is_single(value) else value
+
+
+def _is_single(value: float) -> bool:
+    try:
+        return bool(struct.unpack("f", struct.pack("f", value))[0] == value)
+    except OverflowError:
         return False
-    facts: Mapping[str, FieldValue] = death
-    queue = str(facts.get("queue"))
-    return facts.get("reason") == "expired" and not queue.startswith(f"{OWN_PREFIX}retry.")

@@ -191,7 +191,8 @@ async def _send(settings: Settings, steps: Sequence[Step]) -> list[tuple[Step, A
     answers = []
     async with Client.opened(settings) as client:
         for step in steps:
-            body = await client.send(step.draft, wait=ANSWER_TIMEOUT)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                body = await client.send(step.draft, wait=True)
             answers.append((step, json.loads(body or b"{}")))
     return answers
 

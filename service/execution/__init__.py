@@ -15,12 +15,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.appliances.visit import Visit, visit
-from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection
+from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
 from service.execution.ending import Endings, out_of_time, undetermined
 from service.execution.intent import LedgerIntent
 from service.execution.plans import PLANS
 from service.execution.received import Received, Retry
 from service.handlers import Outcome
+from service.ledger import IntentOpen
 from service.messages.results import Conclusion
 from service.messages.wire import now
 from service.telemetry import log
@@ -92,7 +93,8 @@ class Execution:
                 return await self._endings.end(received, plan, out_of_time(plan, received))
         current = Visit()
         outcome = await self._run(plan, command, intent, current)
-        attempts = received.attempts + bool(current.requests)
+        waited = isinstance(outcome, Waiting)
+        attempts = received.attempts + (current.requests > 0 and not waited)
         if isinstance(outcome, Outcome):
             return await self._endings.end(received, plan, outcome, attempts)
         return await self._later(received, plan, intent, outcome, attempts)
@@ -155,6 +157,8 @@ class Execution:
         if not plan.writes(command.data):
             return await plan.handler(command.data, port, intent)
         async with self._inventory.find(command.data.appliance).writing():
+            if not intent.open and await self._ledger.has_open_intent(command.data.appliance):
+                raise IntentOpen(command.data.appliance)
             return await plan.handler(command.data, port, intent)
 
     async def _later(
@@ -166,9 +170,6 @@ class Execution:
         attempts: int,
     ) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""
-        if error.code is Code.EXPIRED and received.last_error is not None:
-            # It only waited this time: what went wrong before is what is told in the end.
-            error = Failed(received.last_error, error.message, retry_after=error.retry_after)
         if intent.open:
             delay = self._delay(error.retry_after or self._delays[-1])
             deadline = intent.recorded_at + self._recovery_ttl
@@ -180,9 +181,13 @@ class Execution:
             log.info(
                 "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
             )
-            return Retry(delay, attempts, intent.open, error.code)
+            # Who only waited comes back with what went wrong before that.
+            last = received.last_error if error.code is Code.BUSY else error.code
+            return Retry(delay, attempts, intent.open, last)
         if intent.open:
             outcome = undetermined(plan, received.command, intent)
+        elif error.code is Code.BUSY:
+            outcome = out_of_time(plan, received)
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
         return await self._endings.end(received, plan, outcome, attempts)

@@ -12,7 +12,7 @@ from service.messages.encode import FINISHED, Event, finished_event, finished_ty
 from service.messages.events import CommandRef, Failure
 from service.messages.results import Conclusion
 from service.messages.wire import now
-from service.telemetry import log
+from service.telemetry import log, redact
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -66,7 +66,8 @@ class Endings:
         )
         told = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
         if plan.recorded:
-            await self._ledger.conclude(command, told)
+            # The first end stays, and only what is stored is told.
+            told = await self._ledger.conclude(command, told)
         log.log(
             _LEVELS[outcome.conclusion],
             "command-finished",
@@ -104,11 +105,13 @@ def undetermined(plan: Plan, command: Command, intent: LedgerIntent) -> Outcome[
 def _told(why: CommandError | None) -> Failure | None:
     if why is None:
         return None
-    return Failure(code=why.code.value, message=why.message[:1000], status=why.status)
+    # Appliances have been seen to answer with numbers that are no HTTP status.
+    status = why.status if why.status is not None and 100 <= why.status < 600 else None  # noqa: PLR2004
+    return Failure(code=why.code.value, message=redact(why.message)[:1000], status=status)
 
 
 def out_of_time(plan: Plan, received: Received) -> Outcome[BaseModel]:
-    """Tell the last failure; `expired` only if nothing was attempted."""
-    code = received.last_error if received.attempts else None
-    why = Failed(code or Code.EXPIRED, "the command's time ended before it could be carried out")
+    """Tell the last failure; `expired` only if there was none."""
+    code = received.last_error or Code.EXPIRED
+    why = Failed(code, "the command's time ended before it could be carried out")
     return Outcome(plan.untouched(received.command.data), Conclusion.FAILED, why)

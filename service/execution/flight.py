@@ -15,6 +15,8 @@ from service.errors import Reason, Rejection
 from service.telemetry import log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from service.execution import Execution, Received, Retry
     from service.messages.encode import Event
 
@@ -35,10 +37,21 @@ class Flights:
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or join the run that is under way. See `Execution.settle`."""
+        return await self._join(received, self._execution.settle)
+
+    async def give_up(self, received: Received) -> Event | Retry:
+        """End a command that must not be run again; one that is being run may still end well."""
+        return await self._join(received, self._execution.give_up)
+
+    async def _join(
+        self,
+        received: Received,
+        begin: Callable[[Received], Coroutine[None, None, Event | Retry]],
+    ) -> Event | Retry:
         key, digest = received.command.key, received.command.digest
         flight = self._flights.get(key)
         if flight is None:
-            task = asyncio.create_task(self._execution.settle(received))
+            task = asyncio.create_task(begin(received))
             flight = self._flights[key] = _Flight(digest, task)
             task.add_done_callback(lambda done: self._landed(key, done))
         elif flight.digest != digest:
@@ -47,13 +60,11 @@ class Flights:
             log.info("command-joined")
         return await asyncio.shield(flight.task)
 
-    async def drain(self, seconds: float) -> int:
-        """Wait for what is under way; say how many commands were not finished in time."""
+    async def drain(self, seconds: float) -> None:
+        """Wait for what is under way, but no longer than that."""
         tasks = [flight.task for flight in self._flights.values()]
-        if not tasks:
-            return 0
-        _, unfinished = await asyncio.wait(tasks, timeout=seconds)
-        return len(unfinished)
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
 
     def _landed(self, key: tuple[str, str], task: asyncio.Task[Event | Retry]) -> None:
         del self._flights[key]

@@ -44,10 +44,10 @@ class Retry:
         delay: one of the configured delays, in seconds.
         attempts: how many deliveries have sent a request so far.
         intent: a write is announced and not settled.
-        error: why it waits.
+        error: what went wrong last, if anything did.
     """
 
     delay: int
     attempts: int
     intent: bool
-    error: Code
+    error: Code | None

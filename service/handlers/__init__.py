@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from service.messages.results import Conclusion
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from service.errors import CommandError
 
 Body_co = TypeVar("Body_co", covariant=True)
@@ -58,17 +56,3 @@ class WriteIntent(Protocol[Before]):
     async def withdraw(self) -> None:
         """Take it back: the write certainly was not sent."""
         ...
-
-
-class NoIntent:
-    """For commands that write nothing."""
-
-    before: BaseModel | None = None
-    age = 0.0
-
-    async def record(self, before: BaseModel) -> None:
-        """Refuse: a query has nothing to record."""
-        raise TypeError(f"a query records no intent, not even of {type(before).__name__}")
-
-    async def withdraw(self) -> None:
-        """Have nothing to take back."""

@@ -46,7 +46,9 @@ async def activate_sms_license(
     else:
         answer = AnswerLost(Code.UNREACHABLE, "the activation was interrupted")
     after = await appliance.balance()
-    return _judge(asked, before, after, answer, settled_in=appliance.settle_time - intent.age)
+    # The appliance may still be at it after we stopped waiting: it calls the vendor's servers.
+    unsettled = appliance.settle_time - intent.age
+    return _judge(asked, before, after, answer, unsettled=unsettled)
 
 
 async def _activate(
@@ -69,7 +71,7 @@ def _judge(
     after: SmsBalance,
     answer: CommandError | None,
     *,
-    settled_in: float,
+    unsettled: float,
 ) -> Outcome[SmsActivation]:
     """Decide by the two totals; used and available move with the traffic and prove nothing."""
     added = after.total_sms - before.total_sms
@@ -88,9 +90,8 @@ def _judge(
         return Outcome(_result(asked, Effect.ADDED, before, after, added))
     if answer is None:
         return Outcome(_result(asked, Effect.UNCHANGED, before, after))
-    if isinstance(answer, AnswerLost) and settled_in > 0:
-        # The appliance may still be at it: it calls the vendor's servers, which takes its time.
-        raise AnswerLost(answer.code, answer.message, status=answer.status, retry_after=settled_in)
+    if isinstance(answer, AnswerLost) and unsettled > 0:
+        raise AnswerLost(answer.code, answer.message, status=answer.status, retry_after=unsettled)
     conclusion = Conclusion.REFUSED if isinstance(answer, Refused) else Conclusion.FAILED
     return Outcome(_result(asked, Effect.NONE, before, after), conclusion, answer)
 

@@ -22,9 +22,7 @@ class IntentOpen(Waiting):
 
     def __init__(self, appliance: str) -> None:
         """Say which appliance waits for its earlier write to be settled."""
-        super().__init__(
-            Code.EXPIRED, f"an earlier licence write on {appliance} is not settled yet"
-        )
+        super().__init__(Code.BUSY, f"an earlier licence write on {appliance} is not settled yet")
 
 
 @dataclass(frozen=True)
@@ -59,9 +57,17 @@ class Entry:
 
 
 class Ledger(Protocol):
-    """Where licence commands are recorded. Every write is durable when the call returns."""
+    """Where licence commands are recorded. Every write is durable when the call returns.
+
+    A storage that does not answer is waited for: nothing may be run or told without it.
+    """
 
     created_at: datetime
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Say why nothing can be recorded at the moment, or None when it can."""
+        ...
 
     async def find(self, key: tuple[str, str]) -> Entry | None:
         """Look a command up by source and id."""
@@ -79,8 +85,16 @@ class Ledger(Protocol):
         """Take an intent back: the write was certainly not sent."""
         ...
 
-    async def conclude(self, command: Command, told: Told) -> None:
-        """Record a command's end, before it is told."""
+    async def has_open_intent(self, appliance: str) -> bool:
+        """Tell whether a write on this appliance is announced and not settled."""
+        ...
+
+    async def conclude(self, command: Command, told: Told) -> Told:
+        """Record a command's end, before it is told.
+
+        Returns:
+            What is recorded: the first end stays, whatever comes later.
+        """
         ...
 
     async def belongs_to(self, broker: str) -> None:

@@ -7,6 +7,7 @@ for a transaction only, and tools must be able to read while the service runs.
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import sqlite3
@@ -18,6 +19,7 @@ import aiosqlite
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
 from service.messages.wire import format_instant, now, parse_instant
+from service.telemetry import log
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,7 +64,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, id) DO UPDATE SET
     concluded_at = excluded.concluded_at, conclusion = excluded.conclusion, data = excluded.data
 WHERE concluded_at IS NULL
+RETURNING id
 """
+_OPEN = "SELECT 1 FROM commands WHERE appliance = ? AND concluded_at IS NULL"
+_LONGEST_PAUSE = 5.0
 
 
 class SqliteLedger:
@@ -74,6 +79,7 @@ class SqliteLedger:
         """Use `open`."""
         self._connection = connection
         self._opened = opened
+        self._unavailable = False
         self.created_at = created_at
 
     @classmethod
@@ -96,39 +102,69 @@ class SqliteLedger:
                 ) from None
             return cls(connection, created_at, opened.pop_all())
 
+    @property
+    def idle_reason(self) -> str | None:
+        """Say why nothing can be recorded. See `Ledger`."""
+        return "ledger-unavailable" if self._unavailable else None
+
     async def find(self, key: tuple[str, str]) -> Entry | None:
         """Look a command up by source and id."""
-        async with self._connection.execute(_FIND, key) as cursor:
-            row = await cursor.fetchone()
-        if row is None:
+        rows = await self._execute(_FIND, key)
+        if not rows:
             return None
-        digest, intended_at, before, concluded_at, conclusion, data = row
+        digest, intended_at, before, concluded_at, conclusion, data = rows[0]
         return Entry(
             digest=digest,
             intent=Intent(before, parse_instant(intended_at)) if intended_at else None,
             told=Told(conclusion, data, parse_instant(concluded_at)) if concluded_at else None,
         )
 
+    async def has_open_intent(self, appliance: str) -> bool:
+        """Tell whether a write there is not settled. See `Ledger`."""
+        return bool(await self._execute(_OPEN, (appliance,)))
+
     async def intend(self, command: Command, before: bytes) -> Intent:
         """Announce a write. See `Ledger`."""
         intent = Intent(before, now())
+        row = (*_identity(command), format_instant(intent.at), before)
         try:
-            await self._connection.execute(
-                _INTEND, (*_identity(command), format_instant(intent.at), before)
-            )
+            await self._execute(_INTEND, row)
         except sqlite3.IntegrityError:
             raise IntentOpen(command.data.appliance) from None
         return intent
 
     async def withdraw(self, command: Command) -> None:
         """Take an intent back. See `Ledger`."""
-        await self._connection.execute(_WITHDRAW, command.key)
+        await self._execute(_WITHDRAW, command.key)
 
-    async def conclude(self, command: Command, told: Told) -> None:
+    async def conclude(self, command: Command, told: Told) -> Told:
         """Record an end; the first one stays. See `Ledger`."""
-        await self._connection.execute(
-            _CONCLUDE, (*_identity(command), format_instant(told.at), told.conclusion, told.data)
-        )
+        end = (format_instant(told.at), told.conclusion, told.data)
+        rows = await self._execute(_CONCLUDE, (*_identity(command), *end))
+        if rows:
+            return told
+        entry = await self.find(command.key)
+        return (entry and entry.told) or told
+
+    async def _execute(self, sql: str, row: tuple[str | bytes, ...]) -> list[sqlite3.Row]:
+        """Run one statement; wait for a storage that is locked, full or gone."""
+        pause = 0.1
+        while True:
+            try:
+                rows = list(await self._connection.execute_fetchall(sql, row))
+            except sqlite3.IntegrityError:
+                raise
+            except sqlite3.Error as error:
+                if not self._unavailable:
+                    log.error("ledger-unavailable", reason=str(error))
+                self._unavailable = True
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            if self._unavailable:
+                self._unavailable = False
+                log.info("ledger-available")
+            return rows
 
     async def belongs_to(self, broker: str) -> None:
         """Bind the ledger to its broker. See `Ledger`."""
@@ -138,7 +174,8 @@ class SqliteLedger:
             await self._connection.execute("UPDATE about SET broker = ?", (broker,))
         elif row[0] != broker:
             raise ConfigurationError(
-                f"COURIER_LEDGER_URL: this ledger belongs to {row[0]}, not to {broker}"
+                f"COURIER_LEDGER_URL: this ledger belongs to {row[0]}, not to {broker};"
+                " another broker wants a ledger of its own"
             )
 
     async def close(self) -> None:

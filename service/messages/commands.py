@@ -224,11 +224,16 @@ def explain(error: ValidationError, prefix: str = "") -> list[tuple[str, str]]:
         known = item["loc"][:-1] if unknown else item["loc"]
         # Pydantic puts the names of validators among the steps, with brackets.
         path = "".join(f"/{step}" for step in known if "[" not in str(step))
-        message = "has an unknown field" if unknown else item["msg"].removeprefix("Value error, ")
+        message = _WORDS.get(item["type"]) or item["msg"].removeprefix("Value error, ")
         found.append((prefix + path, message[:300]))
     return list(dict.fromkeys(found))[:MAX_ERRORS]
 
 
+_WORDS = {
+    "extra_forbidden": "has an unknown field",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+}
 _READABLE: dict[str, TypeAdapter[str]] = {
     "id": TypeAdapter(Id),
     "source": TypeAdapter(UriReference),

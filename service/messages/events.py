@@ -19,7 +19,7 @@ from service.messages.results import (
     VoiceApplication,
     member,
 )
-from service.messages.wire import ApplianceName, Count, Frozen, Told
+from service.messages.wire import ApplianceName, Count, EventInstant, Frozen
 
 CODES: dict[Conclusion, frozenset[Code]] = {
     Conclusion.SUCCEEDED: frozenset(),
@@ -73,8 +73,8 @@ class Finished(Frozen):
     appliance: ApplianceName
     conclusion: Annotated[str, member(Conclusion)]
     attempts: Count
-    started_at: Told
-    finished_at: Told
+    started_at: EventInstant
+    finished_at: EventInstant
     error: Failure | None
 
     @field_validator("error")

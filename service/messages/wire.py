@@ -68,7 +68,7 @@ Instant = Annotated[
     BeforeValidator(parse_instant),
     PlainSerializer(format_instant, return_type=str, when_used="json"),
 ]
-Told = Annotated[Instant, BeforeValidator(_as_told)]
+EventInstant = Annotated[Instant, BeforeValidator(_as_told)]
 """An instant as every event has it."""
 Id = Annotated[str, Field(pattern=r"^[!-~]{1,128}$")]
 UriReference = Annotated[

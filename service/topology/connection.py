@@ -105,7 +105,7 @@ def identity_of(connection: AbstractRobustConnection) -> str:
 
 def _is_final(error: BaseException) -> bool:
     """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
-    return "NOT_ALLOWED" in str(error) or "vhost" in str(error)
+    return any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
 
 
 def _host(address: URL) -> str:

@@ -7,7 +7,7 @@ consuming one. Published with aio-pika itself: FastStream's `publish(timeout=)` 
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from aio_pika.exceptions import AMQPError
@@ -19,13 +19,13 @@ from service.telemetry import log
 from service.topology.connection import LONGEST_PAUSE, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     import aio_pika
     from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 
 CONFIRM_TIMEOUT = 10.0
-"""Seconds to wait for a confirm. A publish that timed out may arrive all the same."""
+"""Seconds after which a confirm is late."""
 
 
 class Publisher:
@@ -43,11 +43,14 @@ class Publisher:
         self.connection = connection
         self._channel = channel
         self._sending: dict[str, asyncio.Future[None]] = {}
+        self._stuck: set[object] = set()
 
     @property
     def idle_reason(self) -> str | None:
         """Say why nothing can be published, or None when it can."""
-        return None if self.connection.connected.is_set() else "broker-disconnected"
+        if not self.connection.connected.is_set():
+            return "broker-disconnected"
+        return "publishing-blocked" if self._stuck else None
 
     @classmethod
     async def open(cls, connection: AbstractRobustConnection) -> Publisher:
@@ -66,7 +69,7 @@ class Publisher:
         routing_key: str,
         mandatory: bool = True,
     ) -> None:
-        """Publish once.
+        """Publish once, and wait for the confirm no longer than `CONFIRM_TIMEOUT`.
 
         Args:
             message: what is published; no two with one `message_id` are in flight at once.
@@ -75,10 +78,40 @@ class Publisher:
             mandatory: whether it is an error when no queue takes it.
 
         Raises:
-            PublishFailed: returned, refused, or not confirmed in time.
+            PublishFailed: returned, refused, or not confirmed in time; it may arrive all the same.
         """
         try:
-            async with asyncio.timeout(CONFIRM_TIMEOUT), self._alone(message.message_id):
+            async with asyncio.timeout(CONFIRM_TIMEOUT):
+                await self._confirmed(message, exchange, routing_key, mandatory=mandatory)
+        except TimeoutError:
+            raise PublishFailed("no confirm in time") from None
+
+    async def publish_until_confirmed(
+        self, message: aio_pika.Message, *, exchange: str, routing_key: str
+    ) -> None:
+        """Publish until the broker confirms. Only cancellation ends it sooner.
+
+        While the broker is silent but connected, as under a memory alarm, the one confirm is
+        waited for: publishing again would leave one more copy behind each time.
+        """
+        pause = 0.1
+        with self._watched(exchange):
+            while True:
+                try:
+                    return await self._confirmed(message, exchange, routing_key, mandatory=True)
+                except PublishFailed as error:
+                    log.warning(
+                        "publish-repeated", exchange=exchange, reason=str(error), retry_in=pause
+                    )
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _confirmed(
+        self, message: aio_pika.Message, exchange: str, routing_key: str, *, mandatory: bool
+    ) -> None:
+        """Publish once and wait for the confirm, or for the end of the channel."""
+        try:
+            async with self._one_at_a_time(message.message_id):
                 target = await self._channel.get_exchange(exchange, ensure=False)
                 answer = await target.publish(message, routing_key, mandatory=mandatory)
         except asyncio.CancelledError:
@@ -88,28 +121,29 @@ class Publisher:
             raise PublishFailed("the connection was lost before the confirm") from None
         except DeliveryError as error:
             raise PublishFailed(f"the broker answered {error.frame.name}") from None
-        except (AMQPError, OSError, RuntimeError, TimeoutError) as error:
+        except (AMQPError, OSError, RuntimeError) as error:
             raise PublishFailed(repr(error)[:200]) from None
         if not isinstance(answer, Basic.Ack):
             raise PublishFailed(f"the broker answered {type(answer).__name__}")
 
-    async def publish_until_confirmed(
-        self, message: aio_pika.Message, *, exchange: str, routing_key: str
-    ) -> None:
-        """Publish, again and again, until the broker confirms. Only cancellation ends it sooner."""
-        pause = 0.1
-        while True:
-            try:
-                return await self.publish(message, exchange=exchange, routing_key=routing_key)
-            except PublishFailed as error:
-                log.warning(
-                    "publish-repeated", exchange=exchange, reason=str(error), retry_in=pause
-                )
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LONGEST_PAUSE)
+    @contextmanager
+    def _watched(self, exchange: str) -> Iterator[None]:
+        """Tell once of a confirm that does not come; the service is not ready meanwhile."""
+        waiting = object()
+
+        def tell() -> None:
+            self._stuck.add(waiting)
+            log.warning("publish-waiting", exchange=exchange, seconds=CONFIRM_TIMEOUT)
+
+        timer = asyncio.get_running_loop().call_later(CONFIRM_TIMEOUT, tell)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._stuck.discard(waiting)
 
     @asynccontextmanager
-    async def _alone(self, message_id: str | None) -> AsyncIterator[None]:
+    async def _one_at_a_time(self, message_id: str | None) -> AsyncIterator[None]:
         """Never have two messages with one id in flight: their outcomes would be mixed up."""
         if message_id is None:
             yield

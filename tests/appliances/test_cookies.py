@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.errors import Code, CommandError, Failed, Waiting
+from service.appliances.session import CredentialsRefused
+from service.errors import Code, CommandError, Waiting
 from service.messages.results import DeviceIdentity
 from service.simulator import Answer, Delay, ExpireSession, RotateCookie
 from tests.support.wait import until
@@ -76,10 +77,10 @@ async def test_a_login_without_a_good_session_cookie_does_not_count(
     """200 and the echoed password prove nothing; no session is opened."""
     voice.fault(Answer(status=200, headers=header, json={"model": "FO4000"}), "login")
 
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(CredentialsRefused) as caught:
         await voice.adapter.identity()
 
-    assert (caught.value.code, caught.value.status) == (Code.UNEXPECTED_ANSWER, 200)
+    assert (caught.value.code, caught.value.status) == (Code.CREDENTIALS_REFUSED, 200)
 
 
 async def test_a_login_that_reports_an_error_under_200_does_not_count(voice: Voice) -> None:

@@ -221,9 +221,9 @@ async def test_a_key_that_is_refused_at_the_activation_is_not_kept(sms: Sms) -> 
     assert sms.written() == 1
 
 
-async def test_the_settle_time_is_the_time_for_which_an_answer_is_awaited(sms: Sms) -> None:
+async def test_the_settle_time_is_twice_the_time_for_which_an_answer_is_awaited(sms: Sms) -> None:
     """Whoever reads back knows how long the appliance may still be at work."""
-    assert sms.adapter.settle_time == 30.0
+    assert sms.adapter.settle_time == 60.0
 
 
 async def test_a_check_reads_the_balance(sms: Sms) -> None:

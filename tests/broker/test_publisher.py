@@ -100,3 +100,21 @@ async def test_a_broker_has_a_name_that_survives_a_change_of_address(
     """Cluster and virtual host, not host and port."""
     assert identity_of(connection).endswith("/" + amqp_url.rsplit("/", 1)[1])
     assert "127.0.0.1" not in identity_of(connection)
+
+
+async def test_an_alarm_leaves_no_copies_behind(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """While the broker takes nothing the one publish is waited for, and told to be stuck."""
+    publisher = await Publisher.open(connection)
+    vhost = amqp_url.rsplit("/", 1)[1]
+    with broker.memory_alarm():
+        task = asyncio.create_task(
+            publisher.publish_until_confirmed(message(), exchange="", routing_key=PARKED)
+        )
+        await until(lambda: publisher.idle_reason == "publishing-blocked", patience=20)
+        assert not task.done()
+    async with asyncio.timeout(20):
+        await task
+    await until(lambda: broker.queues(vhost)[PARKED].ready == 1)
+    assert publisher.idle_reason is None

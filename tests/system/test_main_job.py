@@ -193,6 +193,32 @@ async def test_a_passing_failure_is_tried_again_through_the_retry_queues(
     assert ("succeeded", 3) == (answer["conclusion"], answer["attempts"])
 
 
+async def test_a_write_that_is_carried_out_after_its_time_out_is_still_told(
+    workflow: Workflow, appliances: Appliances
+) -> None:
+    """The appliance adds it when nobody waits any more: it is read back until it settles."""
+    late = {"operation": "activate", "action": "delay", "seconds": 2.2, "when": "before"}
+    await appliances.fault("fac-1", **late, times=1)
+    first, second = (
+        command("activate-sms-license", {"appliance": "fac-1", "license": licence(number)})
+        for number in (20, 21)
+    )
+    await workflow.send(first, second)
+    for each in (first, second):
+        data = (await workflow.answer(each["id"], patience=30)).data
+        assert ("succeeded", "added", 100) == (
+            data["conclusion"],
+            data["effect"],
+            data["added_sms"],
+        )
+    books = await appliances.books("fac-1")
+    assert (1, 1, 1) == (
+        books["posts"][licence(20)],
+        books["posts"][licence(21)],
+        books["writes_peak"],
+    )
+
+
 async def test_a_story_can_be_read_from_its_lines_alone(
     workflow: Workflow, service: Service
 ) -> None:

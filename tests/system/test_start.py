@@ -1,15 +1,17 @@
 """Starting: cold, twice, on a broker that differs, with settings that cannot be used."""
 
+import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
 
 import aio_pika
+import httpx
 import pytest
 
 from tests.support.stand import Service, Stand
 from tests.support.wait import until
-from tests.support.workflow import Workflow, command, gather_answers
+from tests.support.workflow import Workflow, command, gather_answers, licence
 
 if TYPE_CHECKING:
     from pamqp.common import FieldTable
@@ -113,3 +115,42 @@ async def test_a_wrong_password_for_the_broker_is_not_waited_for(stand: Stand) -
     assert 1 == await service.ended()
     assert "refuses the login" in reasons(service)
     assert "hunter2" not in "\n".join(service.lines)
+
+
+async def test_a_virtual_host_that_is_not_there_is_not_waited_for(stand: Stand) -> None:
+    """Waiting will not make it."""
+    await stand.appliances()
+    service = await stand.service(ready=False, BROKER_URL=f"{stand.url}-elsewhere")
+    assert 1 == await service.ended()
+    assert "COURIER_BROKER_URL" in reasons(service)
+
+
+async def test_nobody_waits_longer_than_they_said(stand: Stand) -> None:
+    """`courier send` without a broker ends with 3 and says under which id to ask again."""
+    nowhere = "amqp://guest:guest@127.0.0.1:9/"
+    exit_code, output = await stand.courier(
+        "send", "query-devices", "-a", "fvc-1", "--timeout", "1", "--id", "x", BROKER_URL=nowhere
+    )
+    assert 3 == exit_code
+    assert "again with --id x" in output
+
+
+async def test_a_ledger_that_cannot_be_written_is_waited_for(
+    stand: Stand, workflow_of: WorkflowOf
+) -> None:
+    """Another program locks it: not ready, nothing lost, and the command ends once it is free."""
+    appliances, service = await stand.appliances(), await stand.service()
+    async with workflow_of() as workflow, httpx.AsyncClient(base_url=service.http) as client:
+        locking = sqlite3.connect(stand.directory / "courier.db", isolation_level=None)
+        locking.execute("BEGIN EXCLUSIVE")
+        sent = command("activate-sms-license", {"appliance": "fac-1", "license": licence(1)})
+        await workflow.send(sent)
+        await until(lambda: service.events("ledger-unavailable"), patience=30)
+        answer = await client.get("/health/ready")
+        assert (503, ["ledger-unavailable"]) == (answer.status_code, answer.json()["reasons"])
+        locking.rollback()
+        locking.close()
+        heard = await workflow.answer(sent["id"], patience=30)
+    assert "succeeded" == heard.data["conclusion"]
+    assert 1 == (await appliances.books("fac-1"))["posts"][licence(1)]
+    assert 1 == len(service.events("command-received"))

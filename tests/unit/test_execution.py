@@ -18,7 +18,7 @@ from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
 
 UNREACHABLE: Final = Failed(Code.UNREACHABLE, "no answer")
 BROKEN: Final = Failed(Code.APPLIANCE_ERROR, "503", status=503)
-BUSY: Final = Waiting(Code.EXPIRED, "busy")
+BUSY: Final = Waiting(Code.BUSY, "busy")
 QUERY: Final = command("query-sms-balance", id="q-1")
 PAST: Final = "2020-01-01T00:00:00Z"
 
@@ -195,7 +195,7 @@ async def test_a_failure_before_the_write_comes_back(
 async def test_waiting_costs_no_attempt(execution: Execution, fac: FakeFac) -> None:
     """A delivery that sent nothing is none: a busy appliance, a lock, refused credentials."""
     fac.busy = BUSY
-    assert Retry(5, 0, False, Code.EXPIRED) == await execution.settle(received())
+    assert Retry(5, 0, False, None) == await execution.settle(received())
     assert 0 == fac.reads
 
 

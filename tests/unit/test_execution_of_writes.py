@@ -258,7 +258,9 @@ async def test_a_retry_of_this_ledger_is_no_lost_one(execution: Execution, fac: 
     retry = await execution.settle(first)
     assert isinstance(retry, Retry)
     copy, _ = retry_copy(delivery(), retry, first.received_at)
-    second = Story.of(delivery(dict(copy.headers))).received(waiting)
+    second = Story.of(delivery(dict(copy.headers)), "courier.activate-sms-license").received(
+        waiting
+    )
     assert "succeeded" == told(await execution.settle(second))["conclusion"]
 
 

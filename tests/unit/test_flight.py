@@ -69,7 +69,7 @@ async def test_work_that_nobody_waits_for_comes_to_its_end(
     first = await under_way(flights, fac)
     first.cancel()
     fac.gate.set()
-    assert 0 == await flights.drain(5)
+    await flights.drain(5)
     entry = await sqlite.find(command().key)
     assert entry is not None
     assert entry.told is not None
@@ -104,11 +104,29 @@ async def test_other_commands_fly_beside_each_other(flights: Flights, fac: FakeF
     assert isinstance(await first, Event)
 
 
-async def test_draining_says_what_was_left(flights: Flights, fac: FakeFac) -> None:
-    """At the end of its time the service knows how much it leaves behind."""
-    assert 0 == await flights.drain(0)
+async def test_draining_waits_no_longer_than_it_may(flights: Flights, fac: FakeFac) -> None:
+    """At the end of its time the service leaves the rest to the redelivery."""
+    await flights.drain(0)
     task = await under_way(flights, fac)
-    assert 1 == await flights.drain(0)
+    await flights.drain(0)
+    assert not task.done()
     fac.gate.set()
-    assert 0 == await flights.drain(5)
-    await task
+    await flights.drain(5)
+    assert task.done()
+
+
+async def test_giving_up_joins_the_run_that_is_under_way(flights: Flights, fac: FakeFac) -> None:
+    """A command that is being run has one end, whatever its deliveries come to."""
+    running = await under_way(flights, fac)
+    given_up = asyncio.create_task(flights.give_up(received()))
+    await asyncio.sleep(0)
+    fac.gate.set()
+    assert await running == await given_up
+    assert [LICENSE] == fac.posts
+
+
+async def test_giving_up_alone_rejects(flights: Flights, fac: FakeFac) -> None:
+    """Nothing is run for it."""
+    with pytest.raises(Rejection, match="delivery-limit"):
+        await flights.give_up(received())
+    assert 0 == fac.reads

@@ -6,7 +6,6 @@ import pytest
 
 from service.appliances.ports import NotSent
 from service.errors import AnswerLost, Code, CommandError, Failed, Refused, Waiting
-from service.handlers import NoIntent
 from service.handlers.devices import query_devices
 from service.handlers.sms import activate_sms_license, query_sms_balance
 from service.handlers.voice import apply_voice_license
@@ -29,7 +28,7 @@ BROKEN: Final = Failed(Code.APPLIANCE_ERROR, "500", status=500)
 UNREADABLE: Final = Failed(Code.UNEXPECTED_ANSWER, "what?", status=404)
 LOST: Final = AnswerLost(Code.UNREACHABLE, "no answer")
 GATEWAY: Final = AnswerLost(Code.APPLIANCE_ERROR, "504", status=504)
-BUSY: Final = Waiting(Code.EXPIRED, "busy")
+BUSY: Final = Waiting(Code.BUSY, "busy")
 OLD_IDENTITY: Final = DeviceIdentity(model="old", serial="old", version="old")
 
 
@@ -298,12 +297,3 @@ async def test_phones_are_listed_as_they_were_asked_for() -> None:
     outcome = await query_devices(asked, fvc, FakeIntent())
     assert ["devices aa: True 7 9"] == fvc.steps
     assert (7, True) == (outcome.body.start, outcome.body.complete)
-
-
-async def test_a_query_has_no_intent() -> None:
-    """Recording one would be a mistake in the code, and is told as such."""
-    intent = NoIntent()
-    with pytest.raises(TypeError, match="SmsBalance"):
-        await intent.record(balance(10))
-    await intent.withdraw()
-    assert (None, 0.0) == (intent.before, intent.age)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
 from aio_pika import DeliveryMode, IncomingMessage, Message
+from pamqp import encode
 
 from service.consumers import telling
 from service.consumers.telling import Story, event_message, parked_copy, retry_copy
@@ -42,8 +43,13 @@ PROPERTIES: Final[dict[str, Any]] = {
 }
 
 
-def story(headers: dict[str, Any] | None = None, *, redelivered: bool = False) -> Story:
-    return Story.of(delivery(headers, redelivered=redelivered))
+def story(
+    headers: dict[str, Any] | None = None,
+    *,
+    redelivered: bool = False,
+    queue: str = "courier.quarantine",
+) -> Story:
+    return Story.of(delivery(headers, redelivered=redelivered), queue)
 
 
 def facts(found: Story) -> tuple[int, bool, Code | None, int, bool, bool]:
@@ -111,7 +117,8 @@ def test_a_retry_copy_tells_its_story() -> None:
 def test_a_story_is_told_to_the_execution() -> None:
     """Nothing that the headers say gets lost on the way."""
     headers = {"courier-attempt": 3, "courier-received-at": RECEIVED, "courier-intent": True}
-    headers |= {"courier-last-error": "unreachable", "x-death": [{"reason": "expired"}]}
+    death = {"reason": "expired", "queue": "courier.activate-sms-license"}
+    headers |= {"courier-last-error": "unreachable", "x-death": [death]}
     received = story(headers).received(command())
     assert command() == received.command
     assert (parse_instant(RECEIVED), 3, True, True, Code.UNREACHABLE, True) == (
@@ -162,17 +169,42 @@ def test_a_second_delivery_is_known_as_one(redelivered: bool, headers: dict[str,
     ("expected", "deaths"),
     [
         (True, [{"reason": "expired", "queue": "courier.query-devices"}]),
-        (True, [{"reason": "rejected", "queue": "q"}, {"reason": "expired", "queue": "elsewhere"}]),
+        (False, [{"reason": "expired", "queue": "a-producers-delay-queue"}]),
         (False, [{"reason": "expired", "queue": "courier.retry.5s"}]),
         (False, [{"reason": "delivery_limit", "queue": "courier.query-devices"}]),
         (False, ["expired", None, 7]),
     ],
 )
-def test_expiring_ends_a_command_outside_the_retry_queues(
-    expected: bool, deaths: list[object]
-) -> None:
-    """In a retry queue expiring is the way back; elsewhere the producer's time is over."""
+def test_expiring_in_a_work_queue_ends_a_command(expected: bool, deaths: list[object]) -> None:
+    """In a retry queue expiring is the way back; what others let expire is their business."""
     assert expected == story({"x-death": deaths}).expired
+    assert not story({"x-death": deaths}, queue="courier.query-devices").expired
+
+
+def test_what_reached_the_delivery_limit_was_delivered_before() -> None:
+    """The broker counts anew in the quarantine; the death tells."""
+    death = {"reason": "delivery_limit", "queue": "courier.activate-sms-license"}
+    assert story({"x-death": [death]}).redelivered
+
+
+def test_an_instant_in_the_future_counts_as_absent() -> None:
+    """Nobody can have received it then."""
+    assert NOTHING == facts(story({"courier-received-at": "9999-12-31T23:59:59Z"}))
+
+
+def test_a_count_that_nobody_can_have_counted_to_is_absent() -> None:
+    """A forged header must not make the result impossible to tell."""
+    assert 0 == story({"courier-attempt": 2**53}).attempts
+
+
+def test_a_header_that_can_be_read_but_not_written_is_copied_as_it_can() -> None:
+    """Text that is not UTF-8 as bytes, numbers of double precision as text; all else unchanged."""
+    raw = delivery({"latin": b"\xe9t\xe9", "huge": 1e300, "half": 0.5, "in": [{"deep": 0.1}]})
+    copy = parked_copy(raw, "not-json", "courier.query-devices")
+    written = {name: copy.headers[name] for name in ("latin", "huge", "half", "in")}
+    expected = {"latin": bytearray(b"\xe9t\xe9"), "huge": "1e+300", "half": 0.5}
+    assert {**expected, "in": [{"deep": "0.1"}]} == written
+    assert encode.field_table(written)
 
 
 def test_an_event_is_sent_as_interface_md_says() -> None:
