@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,12 @@ from tests.support.stand import Appliances, Process, Service, Stand
 from tests.support.workflow import CONTRACTS, licence
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+def printed(output: str) -> dict[str, Any]:
+    """The JSON of an output, after what was said on standard error."""
+    document: dict[str, Any] = json.loads(output[output.index("{") :])
+    return document
 
 
 async def test_send_prints_the_result_and_says_by_exit_code_how_it_ended(
@@ -29,11 +36,11 @@ async def test_send_prints_the_result_and_says_by_exit_code_how_it_ended(
         (("query-devices", "--appliance", "fvc-nowhere"), 1, "refused"),
     ):
         exit_code, output = await shared_stand.courier("send", *arguments, "--wait")
-        assert (code, told) == (exit_code, json.loads(output)["data"]["conclusion"]), output
+        assert (code, told) == (exit_code, printed(output)["data"]["conclusion"]), output
     exit_code, output = await shared_stand.courier(
         "send", "activate-sms-license", *fac, "--license", "too-short", "--wait"
     )
-    assert (1, "contract-violation") == (exit_code, json.loads(output)["data"]["reason"])
+    assert (1, "contract-violation") == (exit_code, printed(output)["data"]["reason"])
     assert service.process.returncode is None
 
 
@@ -46,11 +53,26 @@ async def test_send_says_when_nobody_answers(shared_stand: Stand, service: Servi
     assert (exit_code, "no answer" in output) in {(3, True), (0, False)}
 
 
-async def test_wrong_usage_is_exit_code_2(shared_stand: Stand) -> None:
-    """A missing option is named."""
-    exit_code, output = await shared_stand.courier("send", "query-sms-balance")
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("query-sms-balance",), "--appliance"),
+        (("query-sms-balance", "-a", "fac-1", "--id", "two words"), "--id"),
+        (("query-sms-balance", "-a", "fac-1", "--expires-in", "1e12"), "--expires-in"),
+        (("query-devices", "-a", "fvc-1", "--limit", "5001"), "--limit"),
+        (("apply-voice-license", "-a", "fvc-1", "--file", "nowhere.lic"), "--file"),
+        (("apply-voice-license", "-a", "fvc-1", "--file", "big.lic"), "1 MiB"),
+    ],
+)
+async def test_wrong_usage_is_exit_code_2(
+    shared_stand: Stand, tmp_path: Path, arguments: tuple[str, ...], named: str
+) -> None:
+    """What is wrong is named, and nothing is sent."""
+    (tmp_path / "big.lic").write_bytes(bytes(1024 * 1024 + 1))
+    given = [str(tmp_path / each) if each == "big.lic" else each for each in arguments]
+    exit_code, output = await shared_stand.courier("send", *given)
     assert 2 == exit_code
-    assert "--appliance" in output
+    assert named in output
 
 
 async def test_check_looks_at_everything(
@@ -73,6 +95,12 @@ async def test_check_looks_at_everything(
     exit_code, output = await shared_stand.courier("check", APPLIANCES_FILE=str(inventory))
     assert 1 == exit_code
     assert "refuses the credentials" in " ".join(output.split())
+
+    inventory.write_text(inventory.read_text() + "\nbad_key = 1")
+    _, output = await shared_stand.courier("check", APPLIANCES_FILE=str(inventory))
+    assert "[appliances.fvc-1] bad_key" in " ".join(output.split())
+    exit_code, output = await shared_stand.courier("check", "--json", PREFETCH="many")
+    assert (1, "settings") == (exit_code, json.loads(output)[0]["what"])
 
 
 async def test_check_ready_asks_the_running_service(shared_stand: Stand, service: Service) -> None:
