@@ -22,7 +22,7 @@ from jsonschema import Draft202012Validator
 from tests.support.wait import until
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
-WHOLE_LICENCE = re.compile(r"(?:[A-Z0-9]{4}-){4}[A-Z0-9]{4}")
+WHOLE_LICENCE = re.compile(r"\b(?:[A-Z0-9]{4}-){4}[A-Z0-9]{4}\b")
 COURIER = (sys.executable, "-m", "service")
 Json = dict[str, Any]
 
