@@ -171,7 +171,9 @@ class Execution:
     ) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""
         if intent.open:
-            delay = self._delay(error.retry_after or self._delays[-1])
+            # Who only waited for a slot has not read back yet, and others wait for the intent.
+            turn = self._delays[0 if isinstance(error, Waiting) else -1]
+            delay = self._delay(error.retry_after or turn)
             deadline = intent.recorded_at + self._recovery_ttl
         else:
             turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]

@@ -14,7 +14,16 @@ from pydantic import SecretStr
 
 from service.appliances.ports import NotSent
 from service.consumers.telling import Story, retry_copy
-from service.errors import AnswerLost, Code, CommandError, Failed, Reason, Refused, Rejection
+from service.errors import (
+    AnswerLost,
+    Code,
+    CommandError,
+    Failed,
+    Reason,
+    Refused,
+    Rejection,
+    Waiting,
+)
 from service.execution import Execution, Retry
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
@@ -118,6 +127,18 @@ async def test_an_open_intent_is_read_back_at_the_last_delay(
     await sqlite.intend(FIRST, BEFORE)
     fac.errors = [error]
     assert Retry(120, 3, True, error.code) == await execution.settle(received(attempts=2))
+
+
+@pytest.mark.parametrize("code", [Code.BUSY, Code.CREDENTIALS_REFUSED])
+async def test_an_open_intent_that_only_waited_comes_back_soon(
+    code: Code, execution: Execution, sqlite: SqliteLedger, fac: FakeFac
+) -> None:
+    """Nothing was read yet, and every other write on the appliance waits for it."""
+    await sqlite.intend(FIRST, BEFORE)
+    fac.errors = [Waiting(code, "not now")]
+    end = await execution.settle(received())
+    assert isinstance(end, Retry)
+    assert (5, 0, True) == (end.delay, end.attempts, end.intent)
 
 
 async def test_an_appliance_that_left_the_inventory_ends_no_open_intent(
