@@ -40,14 +40,17 @@ async def activate_sms_license(
     if asked.dry_run:
         return Outcome(_result(asked, Effect.NONE, before))
     answer: CommandError | None
-    if intent.before is None:
+    just_sent = intent.before is None
+    if just_sent:
         await intent.record(before)
         answer = await _activate(asked, appliance, intent)
     else:
         answer = AnswerLost(Code.UNREACHABLE, "the activation was interrupted")
     after = await appliance.balance()
     # The appliance may still be at it after we stopped waiting: it calls the vendor's servers.
-    unsettled = appliance.settle_time - intent.age
+    # Whoever has just lost an answer gives it as long again, however late the request went out.
+    least = appliance.settle_time / 2 if just_sent else 0
+    unsettled = max(appliance.settle_time - intent.age, least)
     return _judge(asked, before, after, answer, unsettled=unsettled)
 
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 
-from service.errors import Waiting
+from service.appliances.answers import Kind, Operation
+from service.appliances.http import Http
+from service.errors import AnswerLost, Waiting
 from service.simulator import Hang
 from tests.support.wait import until
 
@@ -117,3 +120,26 @@ async def test_who_would_wait_for_more_than_five_seconds_comes_back_later(
     for task in hanging:
         task.cancel()
     await asyncio.gather(*hanging, return_exceptions=True)
+
+
+async def test_an_answer_that_trickles_for_ever_is_given_up() -> None:
+    """httpx's own limit begins anew with every piece; the slot must be free again."""
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not writer.is_closing():
+            writer.write(b"H")
+            await asyncio.sleep(0.02)
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    http = Http(
+        "fac-1",
+        f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}",
+        tls=ssl.create_default_context(),
+        concurrency=1,
+        connect_timeout=0.1,
+        read_timeout=0.1,
+    )
+    with pytest.raises(AnswerLost, match="timed out"):
+        await http.send(Operation("any", "PUT", "/", Kind.WRITE))
+    await http.close()
+    server.close()

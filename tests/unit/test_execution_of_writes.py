@@ -25,6 +25,7 @@ from service.errors import (
     Waiting,
 )
 from service.execution import Execution, Retry
+from service.ledger import Told
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
@@ -139,6 +140,40 @@ async def test_an_open_intent_that_only_waited_comes_back_soon(
     end = await execution.settle(received())
     assert isinstance(end, Retry)
     assert (5, 0, True) == (end.delay, end.attempts, end.intent)
+
+
+async def test_nothing_is_uploaded_while_another_write_is_not_settled(
+    sqlite: SqliteLedger, fvc: FakeFvc
+) -> None:
+    """A command that must wait for another's intent asks nothing of the appliance."""
+    await sqlite.intend(command("apply-voice-license", id="c-other"), IDENTITY)
+    end = await executing(sqlite, fvc).settle(received(APPLY))
+    assert isinstance(end, Retry)
+    assert ([], 0) == (fvc.steps, end.attempts)
+
+
+async def test_only_what_is_stored_is_told(sqlite: SqliteLedger) -> None:
+    """When another run has ended the command meanwhile, its end is the one that is told."""
+    first = Told("unknown", b'{"conclusion":"unknown"}', now())
+
+    class Overtaken(FakeFac):
+        async def activate(self, license_key: SecretStr) -> None:
+            await super().activate(license_key)
+            await sqlite.conclude(FIRST, first)
+
+    end = await executing(sqlite, Overtaken()).settle(received())
+    assert isinstance(end, Event)
+    assert (first.conclusion, first.data) == (end.outcome, end.data)
+
+
+async def test_a_number_that_is_no_status_is_not_told(sqlite: SqliteLedger, fac: FakeFac) -> None:
+    """An appliance may answer 799; the contract has no place for it."""
+    fac.errors = [Failed(Code.UNEXPECTED_ANSWER, "odd", status=799)]
+    end = await executing(sqlite, fac, command_ttl=1).settle(received())
+    assert ("unexpected-answer", None) == (
+        told(end)["error"]["code"],
+        told(end)["error"]["status"],
+    )
 
 
 async def test_an_appliance_that_left_the_inventory_ends_no_open_intent(

@@ -115,6 +115,15 @@ async def test_an_activation_that_may_still_be_at_work_is_waited_for() -> None:
     assert ["recorded"] == intent.history
 
 
+async def test_an_answer_that_was_just_lost_is_never_settled_at_once() -> None:
+    """A request that went out late, or trickled on for long, has its time from the loss on."""
+    fac, late = FakeFac(worth=0), FakeIntent[SmsBalance](age=3600)
+    fac.answer = LOST
+    with pytest.raises(AnswerLost) as caught:
+        await activate_sms_license(activation(), fac, late)
+    assert fac.settle_time / 2 == caught.value.retry_after
+
+
 @pytest.mark.parametrize(
     ("added", "expected"),
     [

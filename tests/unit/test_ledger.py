@@ -12,6 +12,7 @@ from service.errors import ConfigurationError
 from service.ledger import Intent, IntentOpen, Ledger, Told
 from service.ledger.sqlite import SqliteLedger
 from service.messages.wire import now
+from tests.support.wait import until
 from tests.unit.making import LICENSE, command
 
 BEFORE = b'{"total_sms": 100}'
@@ -242,3 +243,16 @@ async def test_the_file_holds_no_licence(tmp_path: Path) -> None:
     await ledger.close()
     assert LICENSE.encode() not in path.read_bytes()
     assert 0 == stat.S_IMODE(path.stat().st_mode) & 0o077
+
+
+async def test_a_storage_that_fails_is_waited_for(sqlite: SqliteLedger, tmp_path: Path) -> None:
+    """Nothing may be run or told without it: the call ends when the storage is back."""
+    other = sqlite3.connect(tmp_path / "courier.db", isolation_level=None)
+    other.execute("ALTER TABLE commands RENAME TO gone")
+    waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE))
+    await until(lambda: sqlite.idle_reason == "ledger-unavailable")
+    assert not waiting.done()
+    other.execute("ALTER TABLE gone RENAME TO commands")
+    other.close()
+    assert BEFORE == (await waiting).before
+    assert sqlite.idle_reason is None
