@@ -38,27 +38,32 @@ def simulate(
     ] = 0,
     latency: Annotated[float, typer.Option(min=0, help="Seconds before each answer.")] = 0.0,
     devices: Annotated[int, typer.Option(min=0, help="Phones on each FortiVoice.")] = 7,
+    script: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file that says what happens to them at which second."),
+    ] = None,
 ) -> None:
     """Play a FortiAuthenticator and a FortiVoice over HTTPS on this machine.
 
     They behave as the vendor's documents say, keep books of what was done to them and can be told
-    to misbehave on the control page. Run the service against them with
+    to misbehave, on the control page or by a script. Run the service against them with
     [bold]COURIER_APPLIANCES_FILE=simulated/appliances.toml courier serve[/bold].
     """
-    from service.simulator import Simulator  # noqa: PLC0415  the service starts faster without it
+    from service.simulator import FieldError, Simulator  # noqa: PLC0415  the service starts faster
 
-    simulator = Simulator(
-        fortiauthenticators=fortiauthenticators,
-        fortivoices=fortivoices,
-        ports=port or [],
-        control_port=control_port,
-        latency=latency,
-        devices=devices,
-    )
     try:
+        simulator = Simulator(
+            fortiauthenticators=fortiauthenticators,
+            fortivoices=fortivoices,
+            ports=port or [],
+            control_port=control_port,
+            latency=latency,
+            devices=devices,
+            script=script,
+        )
         directory.mkdir(parents=True, exist_ok=True)
         asyncio.run(_play(simulator, directory.resolve()))
-    except OSError as error:
+    except (FieldError, OSError) as error:
         raise ConfigurationError(f"cannot simulate: {error}") from None
 
 
@@ -72,4 +77,5 @@ async def _play(simulator: Simulator, directory: Path) -> None:
         typer.echo(f"control    {simulator.control_url}")
         for appliance in simulator.appliances.values():
             typer.echo(f"{appliance.name:<10} {appliance.kind:<18} {appliance.url}")
+        await simulator.script.play(typer.echo, stop)
         await stop.wait()

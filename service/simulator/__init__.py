@@ -3,17 +3,24 @@
 It imports nothing from the rest of ``service``, so that it cannot share its mistakes. The map, in
 the order in which a request meets the modules:
 
-- ``simulator``: all appliances of one run, their CA, the inventory file that leads to them
-- ``server``: one appliance: its socket and the way of a request from the wire and back
+- ``simulator``: all appliances of one run, their CA, the inventory file that leads to them;
+  ``certificates``: those that a client should take, and those that it should not
+- ``server``: what both kinds are: the way of a request from the wire and back; ``listener``: the
+  socket, off and on
 - ``wire``: what is read from a request, what is sent back, and the broken ways of sending it
-- ``faults``: the rules that say which request goes wrong; ``actions``: the ways to go wrong;
-  ``checks``: what the fields of both must be
+- ``faults``: the rules that say which request goes wrong; ``actions``: the ways to go wrong
+- ``switches``: what can be set where the vendor's documents are silent; ``lockout``: too many
+  refused logins
 - ``fortiauthenticator``, ``fortivoice``: how the two answer
 - ``sessions``: FortiVoice's logins; ``devices``, ``phones``: its phone list, asked and shown;
   ``multipart``: the form with which it takes a file
 - ``samples``: the bytes that the vendor's documents show
 - ``books``: the simulator's own record, with which tests compare what the courier claims
-- ``control``: the page on loopback through which all of it is seen and steered
+- ``steering``: what can be done to an appliance from outside, in one language for two ways:
+  ``control``, a page on loopback, where everything is seen as well, and ``script``, a file
+- ``checks``: what everything that is set from outside must be
+
+For those who test against it: ``deploy/SIMULATOR.md``.
 """
 
 from service.simulator.actions import (
@@ -33,7 +40,7 @@ from service.simulator.actions import (
     Truncate,
 )
 from service.simulator.books import Books, Entry, Spent, Upload
-from service.simulator.checks import FaultError
+from service.simulator.checks import FieldError
 from service.simulator.faults import Faults, Rule
 from service.simulator.fortiauthenticator import FortiAuthenticator
 from service.simulator.fortivoice import FortiVoice
@@ -50,8 +57,8 @@ __all__ = [
     "Endless",
     "Entry",
     "ExpireSession",
-    "FaultError",
     "Faults",
+    "FieldError",
     "FortiAuthenticator",
     "FortiVoice",
     "Hang",

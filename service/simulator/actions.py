@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
-from service.simulator.checks import FaultError, check
+from service.simulator.checks import FieldError, check
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,7 @@ class Answer(Decision):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.body is not None and self.json is not None:
-            raise FaultError("body", "cannot stand beside 'json'")
+            raise FieldError("body", "cannot stand beside 'json'")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,8 @@ class Books:
     Attributes:
         appliance: Its name.
         logins: Logins that opened a session (FortiVoice).
-        refused_logins: Requests with wrong credentials, at login or as HTTP Basic.
+        refused_logins: Requests whose credentials were refused, at login or as HTTP Basic.
+        lockouts: How often too many of them in a row locked everyone out.
         requests: Requests by operation, those that a fault cut short included.
         sessions_open: Sessions that are valid now.
         sessions_peak: The most that were valid at once.
@@ -75,6 +76,7 @@ class Books:
     appliance: str
     logins: int = 0
     refused_logins: int = 0
+    lockouts: int = 0
     requests: Counter[str] = field(default_factory=Counter)
     sessions_open: int = 0
     sessions_peak: int = 0
@@ -113,6 +115,11 @@ class Books:
         self.journal.append(entry)
         return entry
 
+    def locked_out(self) -> None:
+        """Count a lock-out that begins."""
+        self.lockouts += 1
+        self.note("lockout", "began")
+
     def session_opened(self) -> None:
         """Count a login that succeeded and its session."""
         self.logins += 1
@@ -137,6 +144,7 @@ class Books:
             "appliance": self.appliance,
             "logins": self.logins,
             "refused_logins": self.refused_logins,
+            "lockouts": self.lockouts,
             "requests": dict(self.requests),
             "sessions_open": self.sessions_open,
             "sessions_peak": self.sessions_peak,

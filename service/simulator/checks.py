@@ -1,32 +1,95 @@
-"""What the fields of rules and actions must be: a table, and the error that names the field."""
+"""What a value that is set from outside must be: questions, and the error that names the field."""
 
 from __future__ import annotations
 
+import json
+import re
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from dataclasses import Field
 
     from _typeshed import DataclassInstance
 
 
-class FaultError(ValueError):
-    """A rule that cannot be: names the field and says what it must be."""
+class FieldError(ValueError):
+    """Something that cannot be set: names the field, if it is one of several, and what it must be.
 
-    def __init__(self, field_name: str, message: str) -> None:
-        super().__init__(f"{field_name}: {message}")
-        self.field = field_name
+    ``field`` is the way to it from the outside to the inside, as in ``rules.1.times``.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}" if field else message)
+        self.field = field
         self.message = message
 
 
-def _whole(low: int, high: int | None = None) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and low <= value and (high is None or value <= high)
+@contextmanager
+def within(place: str) -> Iterator[None]:
+    """Begin the field that an error names with the place at which it stands."""
+    try:
+        yield
+    except FieldError as error:
+        way = ".".join(part for part in (place, error.field) if part)
+        raise FieldError(way, error.message) from None
 
 
-def _number(low: float, high: float) -> Callable[[Any], bool]:
-    return lambda value: type(value) in {int, float} and low <= value <= high
+class Check(NamedTuple):
+    """A question to a value, and what the value must be."""
+
+    passes: Callable[[object], bool]
+    must: str
+
+    def demand(self, value: object, field: str = "") -> None:
+        """Raise a ``FieldError`` unless the value is what it must be."""
+        if not self.passes(value):
+            raise FieldError(field, self.must)
+
+
+def whole(low: int, high: int | None = None) -> Check:
+    """Ask for a whole number; neither ``true`` nor 1.0 is one."""
+
+    def passes(value: object) -> bool:
+        return type(value) is int and low <= value and (high is None or value <= high)
+
+    return Check(passes, f"must be a whole number from {low} {f'to {high}' if high else 'on'}")
+
+
+def number(low: float, high: float) -> Check:
+    """Ask for a number, whole or not."""
+
+    def passes(value: object) -> bool:
+        return (
+            isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
+        )
+
+    return Check(passes, f"must be a number from {low} to {high}")
+
+
+def one_of(*options: str | int) -> Check:
+    """Ask for one of some values, all of one type."""
+
+    def passes(value: object) -> bool:
+        return type(value) is type(options[0]) and value in options
+
+    return Check(passes, f"must be one of {', '.join(map(str, options))}")
+
+
+def matching(pattern: str, must: str) -> Check:
+    """Ask for a string of ASCII that a pattern describes."""
+
+    def passes(value: object) -> bool:
+        return isinstance(value, str) and re.fullmatch(pattern, value, re.ASCII) is not None
+
+    return Check(passes, must)
+
+
+def or_null(check: Check) -> Check:
+    """Allow null besides."""
+    return Check(lambda value: value is None or check.passes(value), f"{check.must}, or null")
 
 
 def _is_headers(value: object) -> bool:
@@ -35,53 +98,62 @@ def _is_headers(value: object) -> bool:
     )
 
 
-def _is_operation(value: object) -> bool:
-    return isinstance(value, str) and value in OPERATIONS
+def _is_json(value: object) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
-CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
-    "when": (
-        lambda value: isinstance(value, str) and value in {"before", "after"},
-        "must be 'before' or 'after'",
-    ),
-    "status": (_whole(200, 599), "must be a whole number from 200 to 599"),
-    "headers": (_is_headers, "must be an object of printable strings"),
-    "body": (lambda value: isinstance(value, str), "must be a string"),
-    "json": (lambda _: True, "may be any JSON value"),
-    "repeat": (_whole(1), "must be a whole number from 1 on"),
-    "seconds": (_number(0, 86_400), "must be a number from 0 to 86400"),
-    "clean": (lambda value: isinstance(value, bool), "must be true or false"),
-    "keep": (_whole(1), "must be a whole number from 1 on"),
-    "size": (_whole(1), "must be a whole number from 1 on"),
-    "step": (_whole(1), "must be a whole number from 1 on"),
-    "count": (_whole(1), "must be a whole number from 1 on"),
-    "value": (_whole(0), "must be a whole number from 0 on"),
-    "add": (lambda value: type(value) is int, "must be a whole number"),
-    "operation": (_is_operation, "must be the name of an operation or '*'"),
-    "times": (_whole(1), "must be a whole number from 1 on"),
-    "after": (_whole(0), "must be a whole number from 0 on"),
-    "probability": (_number(0, 1), "must be a number from 0 to 1"),
-    "seed": (lambda value: type(value) is int, "must be a whole number"),
-}
-"""What each field of an action or a rule must be: one meaning per name, whoever has it."""
+INTEGER: Final = Check(lambda value: type(value) is int, "must be a whole number")
+TRUTH: Final = Check(lambda value: isinstance(value, bool), "must be true or false")
+TEXT: Final = Check(
+    lambda value: isinstance(value, str) and value.isprintable(),
+    "must be a string of printable characters",
+)
+SECONDS: Final = number(0, 86_400)
 
-OPERATIONS: Final = frozenset(
-    {"*", "login", "logout", "devices", "token", "upload", "apply", "licinfo", "balance"}
-    | {"activate", "other"}
+OPERATIONS: Final = (
+    *("*", "login", "logout", "devices", "token", "upload", "apply", "licinfo", "balance"),
+    *("activate", "other"),
 )
 """What a rule can name; ``other`` is a request that meets no operation of the appliance."""
+
+CHECKS: Final[Mapping[str, Check]] = {
+    "when": one_of("before", "after"),
+    "status": whole(200, 599),
+    "headers": Check(_is_headers, "must be an object of printable strings"),
+    "body": Check(lambda value: isinstance(value, str), "must be a string"),
+    "json": Check(_is_json, "must be what JSON can hold"),
+    "repeat": whole(1),
+    "seconds": SECONDS,
+    "clean": TRUTH,
+    "keep": whole(1),
+    "size": whole(1),
+    "step": whole(1),
+    "count": whole(1),
+    "value": whole(0),
+    "add": INTEGER,
+    "operation": one_of(*OPERATIONS),
+    "times": whole(1),
+    "after": whole(0),
+    "probability": number(0, 1),
+    "seed": INTEGER,
+}
+"""What each field of an action or a rule must be: one meaning per name, whoever has it."""
 
 
 def check(holder: DataclassInstance) -> None:
     """Check every field of a dataclass against ``CHECKS``; a field left at its default is good.
 
     Raises:
-        FaultError: the first field that is not what it must be.
+        FieldError: the first field that is not what it must be.
     """
     for each in fields(holder):
         value = getattr(holder, each.name)
-        if each.name in CHECKS and value != each.default and not CHECKS[each.name][0](value):
-            raise FaultError(each.name, CHECKS[each.name][1])
+        if each.name in CHECKS and value != each.default:
+            CHECKS[each.name].demand(value, each.name)
 
 
 def plain(holder: DataclassInstance) -> dict[str, object]:

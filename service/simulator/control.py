@@ -1,4 +1,4 @@
-"""The control page: the books to read, the faults, sessions and passwords to steer, over HTTP.
+"""The control page: the books to read, and everything that ``steering`` can do, over HTTP.
 
 For people and for tests in other processes; it listens on loopback and asks for no login. What is
 wrong with a request is answered as ``{"error": {"field": ..., "message": ...}}``.
@@ -12,36 +12,37 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from service.simulator.checks import FaultError
-from service.simulator.faults import Rule
+from service.simulator.checks import FieldError, within
+from service.simulator.steering import ORDERS, rule
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from service.simulator.server import SimulatedAppliance
 
-_ROUTES: Final = (
+ROUTES: Final = (
     ("GET", "/", "index", "this page"),
     ("GET", "/appliances", "show_appliances", "every appliance: name, kind, url, username"),
     ("GET", "/books", "show_all_books", "every appliance's books"),
     ("GET", "/books/{name}", "show_books", "one appliance's books"),
+    ("GET", "/secrets/{name}", "show_secrets", "every secret that it had or gave out"),
+    ("GET", "/switches/{name}", "show_switches", "its switches and how they stand"),
+    ("PATCH", "/switches/{name}", "set_switches", 'set some: {"latency": 0.5, ...}'),
     ("GET", "/faults/{name}", "show_faults", "its rules and how often each has fired"),
     ("PUT", "/faults/{name}", "replace_faults", 'replace them: {"rules": [rule, ...]}'),
     ("POST", "/faults/{name}", "add_fault", 'add one: {"operation": ..., "action": ..., ...}'),
     ("DELETE", "/faults/{name}", "clear_faults", "forget them"),
-    ("POST", "/{name}/expire-sessions", "expire_sessions", "end all of its sessions"),
     ("PUT", "/{name}/password", "set_password", 'rotate it: {"password": "..."}'),
+    ("PUT", "/{name}/certificate", "set_certificate", 'serve with it: {"kind": "expired"}'),
+    ("POST", "/{name}/stop", "do", "switch it off: connections are refused"),
+    ("POST", "/{name}/start", "do", "switch it on again, on the same port"),
+    ("POST", "/{name}/expire-sessions", "do", "end all of its sessions"),
 )
+"""Method, path, handler and meaning."""
 
 
-class _BadRequestError(Exception):
-    """A request that cannot be done: the field that is wrong, why, and the status that says so."""
-
-    def __init__(self, field: str, message: str, status: int = HTTPStatus.BAD_REQUEST) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
-        self.status = status
+class _UnknownNameError(FieldError):
+    """No appliance has this name."""
 
 
 class Control:
@@ -53,13 +54,13 @@ class Control:
     def application(self) -> web.Application:
         """Return the page as an application to be served."""
         application = web.Application(middlewares=[_errors_as_json])
-        for method, path, handler, _ in _ROUTES:
+        for method, path, handler, _ in ROUTES:
             application.router.add_route(method, path, getattr(self, handler))
         return application
 
     async def index(self, _request: web.Request) -> web.Response:
         """List the routes for a person."""
-        lines = [f"{method:<7}{path:<25}{meaning}" for method, path, _, meaning in _ROUTES]
+        lines = [f"{method:<7}{path:<25}{meaning}" for method, path, _, meaning in ROUTES]
         return web.Response(text="\n".join(["Simulated appliances", "", *lines, ""]))
 
     async def show_appliances(self, _request: web.Request) -> web.Response:
@@ -77,46 +78,64 @@ class Control:
         """Show the books of one appliance."""
         return web.json_response(self._named(request).books.as_dict())
 
+    async def show_secrets(self, request: web.Request) -> web.Response:
+        """Show every secret, so that a test can search for it where it must not be."""
+        return web.json_response({"secrets": self._named(request).secrets})
+
+    async def show_switches(self, request: web.Request) -> web.Response:
+        """Show the switches and how they stand."""
+        return web.json_response(self._named(request).switches())
+
+    async def set_switches(self, request: web.Request) -> web.Response:
+        """Set some switches, or none when one of them is wrong."""
+        return await self._carry_out(request, "switches", await _object(request))
+
     async def show_faults(self, request: web.Request) -> web.Response:
         """Show the rules and how often each has fired."""
         return web.json_response(self._named(request).faults.as_dict())
 
     async def replace_faults(self, request: web.Request) -> web.Response:
         """Replace all rules, or none when one of them is wrong."""
-        appliance = self._named(request)
-        appliance.faults.load((await _object(request)).get("rules"))
-        return web.json_response(appliance.faults.as_dict())
+        rules = (await _object(request)).get("rules")
+        return await self._carry_out(request, "faults", rules, "rules")
 
     async def add_fault(self, request: web.Request) -> web.Response:
         """Add a rule behind the others."""
         appliance = self._named(request)
-        appliance.faults.add(Rule.from_dict(await _object(request)))
+        appliance.faults.add(rule(appliance, await _object(request)))
         return web.json_response(appliance.faults.as_dict(), status=HTTPStatus.CREATED)
 
     async def clear_faults(self, request: web.Request) -> web.Response:
         """Forget all rules."""
-        appliance = self._named(request)
-        appliance.faults.clear()
-        return web.json_response(appliance.faults.as_dict())
-
-    async def expire_sessions(self, request: web.Request) -> web.Response:
-        """End all sessions of an appliance."""
-        return web.json_response({"expired": self._named(request).expire_sessions()})
+        return await self._carry_out(request, "faults", [])
 
     async def set_password(self, request: web.Request) -> web.Response:
         """Rotate an appliance's password or access key."""
-        appliance = self._named(request)
         password = (await _object(request)).get("password")
-        if not isinstance(password, str) or not password:
-            raise _BadRequestError("password", "must be a string that is not empty")
-        appliance.password = password
-        return web.json_response({"appliance": appliance.name})
+        return await self._carry_out(request, "password", password, "password")
+
+    async def set_certificate(self, request: web.Request) -> web.Response:
+        """Serve an appliance with another certificate."""
+        kind = (await _object(request)).get("kind")
+        return await self._carry_out(request, "certificate", kind, "kind")
+
+    async def do(self, request: web.Request) -> web.Response:
+        """Do what the path's last part says."""
+        return await self._carry_out(request, "do", request.path.rpartition("/")[2], "path")
+
+    async def _carry_out(
+        self, request: web.Request, order: str, value: object, place: str = ""
+    ) -> web.Response:
+        """Carry an order out; ``place`` is where its value stands in the request."""
+        appliance = self._named(request)
+        with within(place):
+            deed = ORDERS[order](appliance, value)
+            return web.json_response(await deed())
 
     def _named(self, request: web.Request) -> SimulatedAppliance:
         name = request.match_info["name"]
         if name not in self._appliances:
-            known = ", ".join(self._appliances)
-            raise _BadRequestError("name", f"must be one of {known}", HTTPStatus.NOT_FOUND)
+            raise _UnknownNameError("name", f"must be one of {', '.join(self._appliances)}")
         return self._appliances[name]
 
 
@@ -126,7 +145,7 @@ async def _object(request: web.Request) -> dict[str, object]:
     except ValueError:
         body = None
     if not isinstance(body, dict):
-        raise _BadRequestError("body", "must be a JSON object")
+        raise FieldError("body", "must be a JSON object")
     return body
 
 
@@ -136,10 +155,12 @@ async def _errors_as_json(
 ) -> web.StreamResponse:
     try:
         return await handler(request)
-    except _BadRequestError as error:
-        return _error(error.field, error.message, error.status)
-    except FaultError as error:
+    except _UnknownNameError as error:
+        return _error(error.field, error.message, HTTPStatus.NOT_FOUND)
+    except FieldError as error:
         return _error(error.field, error.message, HTTPStatus.BAD_REQUEST)
+    except OSError as error:
+        return _error("port", f"cannot listen: {error}", HTTPStatus.CONFLICT)
     except web.HTTPException as error:
         field = "method" if error.status == HTTPStatus.METHOD_NOT_ALLOWED else "path"
         return _error(field, f"{error.reason}; GET / lists the routes", error.status)

@@ -11,12 +11,12 @@ search, so rules behind it neither count nor fire.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self, TypeVar
 
 from service.simulator.actions import ACTIONS, Action, Decision
-from service.simulator.checks import FaultError, check, plain
+from service.simulator.checks import FieldError, check, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,24 +52,24 @@ class Rule:
         """Read a rule from its JSON form.
 
         Raises:
-            FaultError: the field that is missing, unknown or not what it must be.
+            FieldError: the field that is missing, unknown or not what it must be.
         """
         if not isinstance(data, Mapping):
-            raise FaultError("rule", "must be an object")
+            raise FieldError("rule", "must be an object")
         name = data.get("action")
         action = ACTIONS.get(name) if isinstance(name, str) else None
         if action is None:
-            raise FaultError("action", f"must be one of {', '.join(sorted(ACTIONS))}")
+            raise FieldError("action", f"must be one of {', '.join(sorted(ACTIONS))}")
         own = {each.name for each in fields(cls)} - {"action"}
         given: dict[str, Any] = {key: data[key] for key in data if key in own}
         rest: dict[str, Any] = {key: data[key] for key in data if key not in {*own, "action"}}
         known = {each.name for each in fields(action)}
         for key in rest:
             if key not in known:
-                raise FaultError(str(key), f"is no field of a rule or of '{name}'")
+                raise FieldError(str(key), f"is no field of a rule or of '{name}'")
         for each in fields(action):
             if each.default is each.default_factory is MISSING and each.name not in rest:
-                raise FaultError(each.name, f"is required by '{name}'")
+                raise FieldError(each.name, f"is required by '{name}'")
         return cls(action=action(**rest), **given)
 
     def as_dict(self) -> dict[str, object]:
@@ -154,31 +154,11 @@ class Faults:
         seed = f"{rule.seed}/{self.name}/{len(self._armed)}"
         self._armed.append(_Armed(rule, random.Random(seed)))  # noqa: S311  # dice, no secret
 
-    def clear(self) -> None:
-        """Forget every rule."""
-        self._armed.clear()
-
     def replace(self, rules: Iterable[Rule]) -> None:
         """Forget every rule and take these."""
-        self.clear()
+        self._armed.clear()
         for rule in rules:
             self.add(rule)
-
-    def load(self, data: object) -> None:
-        """Replace the rules by their JSON form, a list; on an error the old ones stay.
-
-        Raises:
-            FaultError: what is wrong; its field begins with the rule's place, as in ``1.times``.
-        """
-        if not isinstance(data, Sequence) or isinstance(data, str | bytes):
-            raise FaultError("rules", "must be a list of rules")
-        rules: list[Rule] = []
-        for place, each in enumerate(data):
-            try:
-                rules.append(Rule.from_dict(each))
-            except FaultError as error:
-                raise FaultError(f"{place}.{error.field}", error.message) from None
-        self.replace(rules)
 
     def as_dict(self) -> dict[str, object]:
         """Return the rules in their JSON form and how often each has fired."""

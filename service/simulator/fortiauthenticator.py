@@ -2,7 +2,7 @@
 
 Follows the FortiAuthenticator REST API Solution Guide, "FortiGuard messaging
 (/fortiguardmessages/)". Where it is silent, the assumption stands at its place and names
-appliances.md; attributes of ``FortiAuthenticator`` switch it.
+appliances.md; the switches of ``FortiAuthenticator`` change it.
 """
 
 from __future__ import annotations
@@ -10,23 +10,34 @@ from __future__ import annotations
 import base64
 import json
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from service.simulator import samples
+from service.simulator.checks import TRUTH, Check, one_of, whole
 from service.simulator.server import SimulatedAppliance
+from service.simulator.switches import Switch
 from service.simulator.wire import Call, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from service.simulator.faults import Plan
 
 PATH: Final = "/api/v1/fortiguardmessages/"
+_METHODS: Final = {"GET": "balance", "POST": "activate"}
+"""The operation by method: the guide's "Allowed methods"."""
+
 _LICENCE: Final = re.compile(r"[A-Za-z0-9]{4}(-[A-Za-z0-9]{4}){4}")
 
 
+def _is_amounts(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(licence, str) and _LICENCE.fullmatch(licence) and whole(0).passes(amount)
+        for licence, amount in value.items()
+    )
+
+
 class FortiAuthenticator(SimulatedAppliance):
-    """A FortiAuthenticator.
+    """A FortiAuthenticator; its attributes are switches.
 
     Attributes:
         total_sms: All SMS that its licences brought.
@@ -39,22 +50,31 @@ class FortiAuthenticator(SimulatedAppliance):
     """
 
     kind: ClassVar[str] = "fortiauthenticator"
+    operations: ClassVar[frozenset[str]] = frozenset(_METHODS.values())
+
+    total_sms = Switch(1000, whole(0))
+    used_sms = Switch(40, whole(0))
+    amount = Switch(100, whole(0))
+    licenses = Switch[Mapping[str, int]](
+        {}, Check(_is_amounts, "must be an object: a licence and its whole number from 0 on")
+    )
+    # appliances.md: body and status of the POST are not documented; these can be had.
+    success_status = Switch(201, one_of(200, 201, 202, 204))
+    success_body = Switch(False, TRUTH)
+    numbers_as_strings = Switch(False, TRUTH)
 
     def __init__(self, name: str, password: str, *, latency: float = 0.0) -> None:
         super().__init__(name, "webadmin", password, latency=latency)
-        self.total_sms = 1000
-        self.used_sms = 40
-        self.amount = 100
-        self.licenses: Mapping[str, int] = {}
-        # appliances.md: body and status of the POST are not documented; these can be had.
-        self.success_status = 201
-        self.success_body = False
-        self.numbers_as_strings = False
+
+    @property
+    def secrets(self) -> list[str]:
+        """Every access key that it ever had, as it is and as HTTP Basic sends it."""
+        keys = super().secrets
+        return keys + [self._basic(key) for key in keys]
 
     def operation(self, call: Call) -> str:
-        """Name the operation: the guide's "Allowed methods", one path, GET and POST."""
-        known = {"GET": "balance", "POST": "activate"} if call.path == PATH else {}
-        return known.get(call.method, "other")
+        """Name the operation by the one path and its methods."""
+        return _METHODS.get(call.method, "other") if call.path == PATH else "other"
 
     def handle(self, operation: str, call: Call, plan: Plan) -> Reply:  # noqa: ARG002  # no pages
         """Answer as the guide says.
@@ -67,8 +87,7 @@ class FortiAuthenticator(SimulatedAppliance):
             return Reply(301, headers=(("Location", PATH + query),))
         if call.path != PATH:
             return Reply(404, samples.NOT_FOUND_PAGE, "text/html; charset=utf-8")
-        if not self._knows(call):
-            self.books.refused_logins += 1
+        if not self.admits(right=self._knows(call)):
             return Reply(401, headers=(("WWW-Authenticate", 'Basic realm="API"'),))
         if operation == "balance":
             return self._balance()
@@ -86,8 +105,10 @@ class FortiAuthenticator(SimulatedAppliance):
     def _knows(self, call: Call) -> bool:
         """Check HTTP Basic: the user and the web-service access key (appliances.md)."""
         scheme, _, given = call.headers.get("Authorization", "").partition(" ")
-        expected = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        return scheme.lower() == "basic" and given == expected
+        return scheme.lower() == "basic" and given == self._basic(self.password)
+
+    def _basic(self, key: str) -> str:
+        return base64.b64encode(f"{self.username}:{key}".encode()).decode()
 
     def _balance(self) -> Reply:
         """Answer GET ("Get fortiguardmessages stats")."""

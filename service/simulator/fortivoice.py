@@ -1,8 +1,8 @@
 """FortiVoice's REST interface: login, phone list, licence upload.
 
 Follows the FortiVoice 6.4.0 REST API Reference Guide. Where it is silent, the assumption stands at
-its place and names appliances.md; attributes of ``FortiVoice`` switch it. The paths are the guide's
-examples', to the letter and the trailing slash.
+its place and names appliances.md; the switches of ``FortiVoice`` change it. The paths are the
+guide's examples', to the letter and the trailing slash.
 """
 
 from __future__ import annotations
@@ -12,13 +12,15 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from service.simulator import samples
+from service.simulator import phones, samples
 from service.simulator.actions import RotateCookie
 from service.simulator.books import Upload
+from service.simulator.checks import SECONDS, TEXT, matching, or_null, whole
 from service.simulator.devices import QueryError, listing
 from service.simulator.multipart import parts
 from service.simulator.server import SimulatedAppliance
 from service.simulator.sessions import Sessions
+from service.simulator.switches import Switch
 from service.simulator.wire import Call, Reply
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ _ACTIONS: Final = {"GET": 1, "POST": 2, "DELETE": 3, "PUT": 5}
 
 
 class FortiVoice(SimulatedAppliance):
-    """A FortiVoice phone system.
+    """A FortiVoice phone system; its attributes are switches.
 
     Attributes:
         devices: How many phones it lists; ``phones.phone`` says which.
@@ -49,27 +51,40 @@ class FortiVoice(SimulatedAppliance):
         cookie_attributes: What follows the cookie's value in ``Set-Cookie``.
         serial: The serial number that the login tells.
         logout_path: A path whose GET or POST ends the session; None as the guide documents none.
-        sessions: The valid sessions and how long they last.
+        session_lifetime: Seconds from its login on that a session is valid; None for ever.
+        session_idle: Seconds from its last use on that a session is valid; None for ever.
+        session_limit: Most sessions at once; a login beyond it ends the oldest. None for any.
     """
 
     kind: ClassVar[str] = "fortivoice"
+    operations: ClassVar[frozenset[str]] = frozenset(
+        {"logout"}.union(*(methods.values() for methods in ROUTES.values()))
+    )
+
+    devices = Switch(7, whole(0, phones.MOST))
+    cookie_name = Switch(
+        "APSCookie", matching(r"[\w.-]+", "must be a name of letters, digits, '_', '.', '-'")
+    )
+    # The guide's sample ends with the bare semicolon; attributes are not shown.
+    cookie_attributes = Switch(";", TEXT)
+    serial = Switch("FO4000YYZRD00006", TEXT)
+    logout_path = Switch[str | None](None, or_null(matching(r"/[\w./%-]*", "must be a path")))
+    session_lifetime = Switch[float | None](None, or_null(SECONDS))
+    session_idle = Switch[float | None](None, or_null(SECONDS))
+    session_limit = Switch[int | None](None, or_null(whole(1)))
 
     def __init__(
         self, name: str, password: str, *, devices: int = 7, latency: float = 0.0, number: int = 1
     ) -> None:
         super().__init__(name, "admin", password, latency=latency)
         self.devices = devices
-        self.cookie_name = "APSCookie"
-        # The guide's sample ends with the bare semicolon; attributes are not shown.
-        self.cookie_attributes = ";"
         # The first one has the guide's serial number, the others count on from there.
         self.serial = f"FO4000YYZRD{number + 5:05d}"
-        self.logout_path: str | None = None
-        self.sessions = Sessions(self.books)
+        self._sessions = Sessions(self.books, lambda: self.given_out(samples.cookie_value()))
 
     def expire_sessions(self) -> int:
         """End all sessions; return how many there were."""
-        return self.sessions.expire()
+        return self._sessions.expire()
 
     def operation(self, call: Call) -> str:
         """Name the operation by path and method."""
@@ -83,18 +98,19 @@ class FortiVoice(SimulatedAppliance):
         A wrong path is 404 and a wrong method 405 whoever asks; the guide does not say what is
         looked at first (appliances.md).
         """
+        self._sessions.end_old(self.session_lifetime, self.session_idle)
         if operation == "login":
             return self._login(call)
         if operation == "other":
             if call.path in ROUTES:
                 return _refusal(call, 405, 1, "Method not allowed")
             return _refusal(call, 404, 3, "Not found")
-        session = self.sessions.find(call.headers.get("Cookie", ""), self.cookie_name)
+        session = self._sessions.find(call.headers.get("Cookie", ""), self.cookie_name)
         if session is None:
             return _refusal(call, 403, 7, "Access denied")
         reply = self._answer(operation, call, session, plan)
         if plan.all(RotateCookie):
-            self.sessions.rotate(session)
+            self._sessions.rotate(session)
             return replace(reply, headers=(*reply.headers, self._set_cookie(session)))
         return reply
 
@@ -108,7 +124,7 @@ class FortiVoice(SimulatedAppliance):
         if operation == "apply":
             return self._apply(call, session)
         if operation == "logout":
-            self.sessions.end(session, "logout")
+            self._sessions.end(session, "logout")
             return Reply(200, "{}")
         # appliances.md: reading it works on the sibling product; the guide does not have it.
         return _refusal(call, 405, 1, "Method not allowed")
@@ -118,10 +134,10 @@ class FortiVoice(SimulatedAppliance):
         given = call.object()
         if given.keys() != {"name", "password"}:
             return _refusal(call, 400, 1, "Bad request")
-        if given != {"name": self.username, "password": self.password}:
-            self.books.refused_logins += 1
+        right = given == {"name": self.username, "password": self.password}
+        if not self.admits(right=right):
             return Reply(403, samples.LOGIN_REFUSED)
-        session = self.sessions.open()
+        session = self._sessions.open(self.session_limit)
         body = samples.login(self.username, self.password, self.serial)
         return Reply(200, body, headers=(self._set_cookie(session),))
 
@@ -139,7 +155,7 @@ class FortiVoice(SimulatedAppliance):
         """Give an upload token ("Getting the upload authorization token"): 22 is a number."""
         if json.dumps(call.object()) != '{"reqAction": 22}':
             return _refusal(call, 400, 1, "Bad request")
-        token = samples.upload_token()
+        token = self.given_out(samples.upload_token())
         session.tokens.add(token)
         return Reply(200, json.dumps({"token": token}, separators=(",", ":")))
 
@@ -158,7 +174,7 @@ class FortiVoice(SimulatedAppliance):
             return _refusal(call, 403, 7, "Access denied")
         session.tokens.remove(token)
         digest = hashlib.sha256(file.content).hexdigest()
-        file_id = samples.file_id()
+        file_id = self.given_out(samples.file_id())
         session.files[file_id] = digest
         self.books.uploads.append(Upload(file.file_name or "", len(file.content), digest))
         return Reply(200, json.dumps({"id": file_id}))

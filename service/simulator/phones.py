@@ -12,11 +12,14 @@ from typing import Final
 
 Row = dict[str, str | int]
 
+MOST: Final = 2**24
+"""Phones that a list can have."""
+
 
 def phone(index: int) -> Row:
     """Return a row of the phone list: the seven of [S] "Resource: DeviceSip_phone", then our own.
 
-    The same index is the same phone in every run; no two up to 2**24 share a MAC address.
+    The same index is the same phone in every run; no two below ``MOST`` share a MAC address.
     """
     if index < len(_SAMPLES):
         return _SAMPLES[index]

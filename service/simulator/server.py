@@ -1,49 +1,55 @@
-"""One simulated appliance: its socket and the way of a request from the wire and back."""
+"""What both kinds of appliance are: the way of a request from the wire and back."""
 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar
 
 from aiohttp import web
 
 from service.simulator.actions import Answer, Delay, ExpireSession
 from service.simulator.books import Books
+from service.simulator.checks import SECONDS, or_null, whole
 from service.simulator.faults import Faults
+from service.simulator.listener import Listener
+from service.simulator.lockout import Lockout
+from service.simulator.switches import Switch, Switched
 from service.simulator.wire import Call, Reply, send
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Iterator
 
     from service.simulator.actions import When
     from service.simulator.books import Entry
     from service.simulator.faults import Plan
 
-_PATIENCE: Final = 0.1
-"""Seconds that a request in work has left when the appliance is stopped."""
 
-_WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # compared, not bound
-
-
-class SimulatedAppliance(ABC):
-    """An appliance on a socket of its own.
+class SimulatedAppliance(Listener, Switched):
+    """An appliance.
 
     The work on a request goes on when its client has gone, as it does on the real ones: only the
     answer is lost.
 
     Attributes:
         kind: ``fortiauthenticator`` or ``fortivoice``.
+        operations: What can be asked of its kind.
         name: Its name in the inventory.
         username: Who may use it.
-        latency: Seconds that it takes before it does anything.
         books: What it saw and did.
         faults: What is to go wrong.
+        latency: A switch: seconds that it takes before it does anything.
+        lockout_after: A switch: refused credentials in a row that lock everyone out, or None.
+        lockout_seconds: A switch: how long that lasts.
     """
 
     kind: ClassVar[str]
+    operations: ClassVar[frozenset[str]]
+
+    latency = Switch(0.0, SECONDS)
+    lockout_after = Switch[int | None](None, or_null(whole(1)))
+    lockout_seconds = Switch(60.0, SECONDS)
 
     def __init__(
         self,
@@ -53,26 +59,20 @@ class SimulatedAppliance(ABC):
         *,
         latency: float = 0.0,
     ) -> None:
+        super().__init__()
         self.name = name
         self.username = username
         self.latency = latency
         self.books = Books(name)
         self.faults = Faults(name)
         self._password = password
-        self._address: tuple[str, int, ssl.SSLContext | None] = ("127.0.0.1", 0, None)
-        self._runner: web.ServerRunner | None = None
-        self._server: web.Server | None = None
-        self._closing = asyncio.Event()
+        self._secrets = [password]
+        self._lockout = Lockout(self.books)
         self._idle = asyncio.Event()
         self._idle.set()
 
-    @property
-    def url(self) -> str:
-        """Its address; known once it was started."""
-        host, port, tls = self._address
-        host = _WILDCARDS.get(host, host)
-        host = f"[{host}]" if ":" in host else host
-        return f"{'https' if tls else 'http'}://{host}:{port}"
+    def __str__(self) -> str:
+        return f"{self.name}, a {self.kind}"
 
     @property
     def password(self) -> str:
@@ -84,39 +84,24 @@ class SimulatedAppliance(ABC):
 
     @password.setter
     def password(self, password: str) -> None:
-        self._password = password
+        self._password = self.given_out(password)
         self.books.note("password", "rotated")
 
-    def listen_on(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
-        """Say where ``start`` will listen; port 0 is any free one, which is then kept."""
-        self._address = (host, port, tls)
+    @property
+    def secrets(self) -> list[str]:
+        """Everything secret that it ever had or gave out, for tests that search logs for it."""
+        return list(self._secrets)
 
-    async def start(self) -> None:
-        """Begin to listen, after ``stop`` on the same port again."""
-        host, port, tls = self._address
-        self._closing = asyncio.Event()
-        self._server = web.Server(self._serve, access_log=None)
-        self._runner = web.ServerRunner(self._server, shutdown_timeout=_PATIENCE)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, host, port, ssl_context=tls).start()
-        except OSError:
-            await self.stop()
-            raise
-        self.listen_on(host, self._runner.addresses[0][1], tls)
+    def given_out(self, secret: str) -> str:
+        """Remember a secret and return it."""
+        self._secrets.append(secret)
+        return secret
 
-    async def stop(self) -> None:
-        """Close the socket and all connections; sessions, books and faults stay."""
-        if self._runner is None or self._server is None:
-            return
-        self._closing.set()
-        transports = [connection.transport for connection in self._server.connections]
-        await self._runner.cleanup()
-        for transport in transports:
-            # A closed TLS transport still waits for the client's farewell.
-            if transport is not None:
-                transport.abort()
-        self._runner = None
+    def admits(self, *, right: bool) -> bool:
+        """Say whether credentials, right ones or not, are accepted, and count the refused ones."""
+        return self._lockout.admits(
+            right=right, after=self.lockout_after, seconds=self.lockout_seconds
+        )
 
     async def idle(self) -> None:
         """Wait until no request is being worked on, those of clients that went away included."""
@@ -138,7 +123,7 @@ class SimulatedAppliance(ABC):
         """Record what the books tell of every request, of those that a fault cuts short, too."""
         self.books.requests[operation] += 1
 
-    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
         """Read the request, plan what goes wrong, do it, and send what is left of the answer."""
         try:
             body = await request.content.read()

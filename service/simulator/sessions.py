@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from service.simulator import samples
-
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.simulator.books import Books
 
 
@@ -19,31 +20,32 @@ class Session:
     Attributes:
         cookie: The cookie's value as the client must send it, byte for byte.
         began: When it was opened, in seconds of a clock that only runs forward.
+        used: When it was used last.
         tokens: Upload tokens that are not used yet.
         files: SHA-256 of uploaded files that are not applied yet, by file id.
     """
 
     cookie: str
     began: float
+    used: float
     tokens: set[str] = field(default_factory=set)
     files: dict[str, str] = field(default_factory=dict)
 
 
 class Sessions:
-    """All valid sessions of one appliance.
+    """All valid sessions of one appliance; ``new_cookie`` makes the values of their cookies."""
 
-    Attributes:
-        lifetime: Seconds from its login on that a session is valid; None for ever.
-    """
-
-    def __init__(self, books: Books) -> None:
-        self.lifetime: float | None = None
+    def __init__(self, books: Books, new_cookie: Callable[[], str]) -> None:
         self._books = books
+        self._new_cookie = new_cookie
         self._valid: dict[str, Session] = {}
 
-    def open(self) -> Session:
-        """Open a session with a cookie of its own."""
-        session = Session(samples.cookie_value(), time.monotonic())
+    def open(self, limit: int | None) -> Session:
+        """Open a session with a cookie of its own; one beyond the limit ends the oldest."""
+        while limit is not None and len(self._valid) >= limit:
+            self.end(min(self._valid.values(), key=attrgetter("began")), "evicted")
+        now = time.monotonic()
+        session = Session(self._new_cookie(), began=now, used=now)
         self._valid[session.cookie] = session
         self._books.session_opened()
         return session
@@ -57,13 +59,14 @@ class Sessions:
             key, _, value = pair.strip().partition("=")
             session = self._valid.get(value) if key == name else None
             if session is not None:
-                return self._unless_expired(session)
+                session.used = time.monotonic()
+                return session
         return None
 
     def rotate(self, session: Session) -> None:
         """Give a session another cookie; a session that is over stays so."""
         alive = self._valid.pop(session.cookie, None) is not None
-        session.cookie = samples.cookie_value()
+        session.cookie = self._new_cookie()
         if alive:
             self._valid[session.cookie] = session
 
@@ -79,9 +82,11 @@ class Sessions:
             self.end(session, "expired")
         return len(ended)
 
-    def _unless_expired(self, session: Session) -> Session | None:
-        age = time.monotonic() - session.began
-        if self.lifetime is None or age < self.lifetime:
-            return session
-        self.end(session, "expired")
-        return None
+    def end_old(self, lifetime: float | None, idle: float | None) -> None:
+        """End the sessions that began, or were used last, this many seconds ago or earlier."""
+        now = time.monotonic()
+        for session in list(self._valid.values()):
+            if lifetime is not None and now - session.began >= lifetime:
+                self.end(session, "expired")
+            elif idle is not None and now - session.used >= idle:
+                self.end(session, "idle")

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
-import ssl
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final, Self
 
 import trustme
 from aiohttp import web
 
+from service.simulator.certificates import tls_context
+from service.simulator.checks import FieldError
 from service.simulator.control import Control
 from service.simulator.fortiauthenticator import FortiAuthenticator
 from service.simulator.fortivoice import FortiVoice
+from service.simulator.script import Script
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
@@ -34,6 +37,8 @@ class Simulator:
             once they run, faults and switches can be set before.
         control_url: The control page's address once it runs, None without one.
         ca_pem: The certificate of the CA that all of them are certified by.
+        script: What happens to them; its steps at second 0 happen before they listen, the others
+            when it is played.
     """
 
     def __init__(  # noqa: PLR0913  # each has a default and a name at the call
@@ -47,6 +52,7 @@ class Simulator:
         latency: float = 0.0,
         devices: int = 7,
         tls: bool = True,
+        script: Path | None = None,
     ) -> None:
         """Prepare appliances; nothing listens before ``async with``.
 
@@ -59,6 +65,11 @@ class Simulator:
             latency: Seconds that every request takes.
             devices: Phones that each FortiVoice lists.
             tls: Whether they speak HTTPS.
+            script: A script's file.
+
+        Raises:
+            FieldError: something cannot be so: the script, a switch, more ports than appliances.
+            OSError: the script cannot be read.
         """
         sms = [
             FortiAuthenticator(f"fac-{number}", _password(), latency=latency)
@@ -74,7 +85,8 @@ class Simulator:
             each.name: each for each in (*sms, *voice)
         }
         if len(ports) > len(self.appliances):
-            raise ValueError(f"{len(ports)} ports for {len(self.appliances)} appliances")
+            raise FieldError("ports", f"{len(ports)} ports for {len(self.appliances)} appliances")
+        self.script = Script() if script is None else Script.load(script, self.appliances)
         self.control_url: str | None = None
         self._authority = trustme.CA(organization_name="Appliance Courier simulator")
         self.ca_pem: bytes = self._authority.cert_pem.bytes()
@@ -86,9 +98,12 @@ class Simulator:
         async with AsyncExitStack() as starting:
             for place, appliance in enumerate(self.appliances.values()):
                 port = self._ports[place] if place < len(self._ports) else 0
-                appliance.listen_on(self._host, port, self._tls_context())
-                await appliance.start()
-                starting.push_async_callback(appliance.stop)
+                appliance.issue = self._issue if self._tls else None
+                appliance.listen_on(self._host, port, self._issue("valid") if self._tls else None)
+                starting.push_async_callback(appliance.close)
+            await self.script.prepare()
+            for appliance in self.appliances.values():
+                await appliance.open()
             if self._control_port is not None:
                 await self._start_control(self._control_port, starting)
             self._running = starting.pop_all()
@@ -157,14 +172,9 @@ class Simulator:
         inventory.write_text("\n".join(lines), encoding="utf-8")
         return inventory
 
-    def _tls_context(self) -> ssl.SSLContext | None:
-        if not self._tls:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert(*dict.fromkeys((*_CERTIFIED, self._host))).configure_cert(
-            context
-        )
-        return context
+    def _issue(self, certificate: str) -> ssl.SSLContext:
+        hosts = tuple(dict.fromkeys((*_CERTIFIED, self._host)))
+        return tls_context(certificate, self._authority, hosts)
 
     async def _start_control(self, port: int, starting: AsyncExitStack) -> None:
         application = Control(self.appliances).application()

@@ -27,6 +27,14 @@ async def http(simulator: Simulator) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
+def page(simulator: Simulator, http: httpx.AsyncClient) -> httpx.AsyncClient:
+    """A client of the control page."""
+    assert simulator.control_url is not None
+    http.base_url = httpx.URL(simulator.control_url)
+    return http
+
+
+@pytest.fixture
 def fac(simulator: Simulator) -> FortiAuthenticator:
     return simulator.fortiauthenticator()
 

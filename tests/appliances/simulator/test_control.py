@@ -1,23 +1,19 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from service.simulator import FortiAuthenticator, FortiVoice, Hang, Rule, Simulator
+from service.simulator import FortiAuthenticator, FortiVoice, Hang, Rule
+from service.simulator.control import ROUTES
 
 if TYPE_CHECKING:
+    import httpx
+
     from tests.appliances.simulator.driving import Sms, Voice
 
 HANG = {"operation": "login", "action": "hang", "times": 1}
-
-
-@pytest.fixture
-def page(simulator: Simulator, http: httpx.AsyncClient) -> httpx.AsyncClient:
-    assert simulator.control_url is not None
-    http.base_url = httpx.URL(simulator.control_url)
-    return http
 
 
 async def test_the_first_page_lists_the_routes(page: httpx.AsyncClient) -> None:
@@ -25,8 +21,10 @@ async def test_the_first_page_lists_the_routes(page: httpx.AsyncClient) -> None:
     answer = await page.get("/")
 
     assert answer.headers["Content-Type"].startswith("text/plain")
-    assert answer.text.count("\n") == 12
-    assert "/{name}/expire-sessions" in answer.text
+    for method, path, _, meaning in ROUTES:
+        assert re.search(
+            f"^{method} +{re.escape(path)} +{re.escape(meaning)}$", answer.text, re.MULTILINE
+        )
 
 
 async def test_it_listens_on_loopback_in_clear(page: httpx.AsyncClient) -> None:
@@ -105,9 +103,14 @@ async def test_a_password_is_rotated(page: httpx.AsyncClient, fvc: FortiVoice) -
         ("PUT", "/fvc-1/password", "{", 400, "body"),
         ("PUT", "/fvc-1/password", "[]", 400, "body"),
         ("PUT", "/fvc-1/password", '{"password": ""}', 400, "password"),
+        ("PUT", "/fvc-1/password", '{"password": "two\\nlines"}', 400, "password"),
         ("PUT", "/faults/fvc-1", "{}", 400, "rules"),
-        ("PUT", "/faults/fvc-1", '{"rules": [{"action": "x"}]}', 400, "0.action"),
+        ("PUT", "/faults/fvc-1", '{"rules": [{"action": "x"}]}', 400, "rules.0.action"),
         ("POST", "/faults/fvc-1", '{"action": "hang", "times": 0}', 400, "times"),
+        ("POST", "/faults/fvc-1", '{"action": "hang", "operation": "balance"}', 400, "operation"),
+        ("PUT", "/fvc-1/certificate", '{"kind": "old"}', 400, "kind"),
+        ("PUT", "/fvc-1/certificate", '{"kind": ["valid"]}', 400, "kind"),
+        ("POST", "/fac-1/expire-sessions", None, 400, "path"),
     ],
 )
 async def test_a_wrong_request_is_refused_with_the_fields_name(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import date
 from operator import itemgetter
 
 import pytest
@@ -9,8 +10,10 @@ from service.simulator import (
     Answer,
     Delay,
     ExpireSession,
-    FaultError,
     Faults,
+    FieldError,
+    FortiAuthenticator,
+    FortiVoice,
     Hang,
     PageCap,
     Reset,
@@ -18,7 +21,7 @@ from service.simulator import (
     Total,
 )
 from service.simulator.actions import ACTIONS
-from service.simulator.checks import CHECKS
+from service.simulator.checks import CHECKS, OPERATIONS
 
 EVERY_RULE: list[dict[str, object]] = [
     {"operation": "*", "action": "answer", "status": 503, "headers": {"Retry-After": "7"}},
@@ -49,9 +52,11 @@ def test_a_rules_json_form_comes_back_as_it_was(rule: dict[str, object]) -> None
     assert Rule.from_dict(rule).as_dict() == rule
 
 
-def test_every_action_is_in_the_examples_and_every_field_has_a_check() -> None:
-    """No action and no field is left without its rule."""
+def test_every_action_is_in_the_examples_and_everything_that_is_named_has_a_check() -> None:
+    """No action, field and operation is left without its rule."""
     assert {rule["action"] for rule in EVERY_RULE} == set(ACTIONS)
+    kinds = (FortiAuthenticator, FortiVoice)
+    assert {"*", "other"}.union(*(kind.operations for kind in kinds)) == set(OPERATIONS)
     named = {field.name for action in (*ACTIONS.values(), Rule) for field in fields(action)}
     assert named - {"action"} == set(CHECKS)
 
@@ -82,6 +87,7 @@ def test_every_action_is_in_the_examples_and_every_field_has_a_check() -> None:
         ({"action": "answer", "headers": []}, "headers"),
         ({"action": "answer", "body": 1}, "body"),
         ({"action": "answer", "body": "", "json": {}}, "body"),
+        ({"action": "answer", "json": date(2026, 1, 1)}, "json"),
         ({"action": "answer", "repeat": 0}, "repeat"),
         ({"action": "reset", "clean": 1}, "clean"),
         ({"action": "truncate", "keep": 0}, "keep"),
@@ -94,7 +100,7 @@ def test_every_action_is_in_the_examples_and_every_field_has_a_check() -> None:
 )
 def test_a_wrong_rule_is_refused_with_the_fields_name(data: object, field: str) -> None:
     """The error says which field is wrong."""
-    with pytest.raises(FaultError) as caught:
+    with pytest.raises(FieldError) as caught:
         Rule.from_dict(data)
 
     assert caught.value.field == field
@@ -103,7 +109,7 @@ def test_a_wrong_rule_is_refused_with_the_fields_name(data: object, field: str) 
 
 def test_an_action_written_in_python_is_checked_as_well() -> None:
     """The checks belong to the action, not to its JSON form."""
-    with pytest.raises(FaultError, match="size"):
+    with pytest.raises(FieldError, match="size"):
         PageCap(size=0)
 
 
@@ -162,18 +168,13 @@ def test_an_action_without_decision_leaves_the_answer() -> None:
     assert faults.plan("devices").decision is None
 
 
-def test_loading_replaces_all_rules_or_none() -> None:
-    """A list with a mistake changes nothing and names the rule's place."""
+def test_replacing_forgets_the_old_rules_and_their_counts() -> None:
+    """New rules begin anew."""
     faults = Faults()
-    faults.load(EVERY_RULE)
+    faults.add(Rule(action=Hang()))
+    faults.plan("login")
+    faults.replace(Rule.from_dict(rule) for rule in EVERY_RULE)
     assert faults.as_dict() == {"rules": EVERY_RULE, "fired": [0] * len(EVERY_RULE)}
 
-    with pytest.raises(FaultError) as caught:
-        faults.load([{"action": "hang"}, {"action": "hang", "times": 0}])
-    assert caught.value.field == "1.times"
-    with pytest.raises(FaultError, match="rules: must be a list"):
-        faults.load("hang")
-    assert len(faults.rules) == len(EVERY_RULE)
-
-    faults.clear()
+    faults.replace([])
     assert faults.rules == ()

@@ -137,17 +137,6 @@ async def test_expired_sessions_are_worth_nothing(voice: Voice, fvc: FortiVoice)
     assert (await voice.login()).status_code == 200
 
 
-async def test_sessions_can_have_a_lifetime(voice: Voice, fvc: FortiVoice) -> None:
-    """A session older than the lifetime ends when it is used."""
-    fvc.sessions.lifetime = 3600
-    await voice.login()
-    assert (await voice.devices()).status_code == 200
-
-    fvc.sessions.lifetime = 0
-    assert (await voice.devices()).status_code == 403
-    assert fvc.books.sessions_ended == {"expired": 1}
-
-
 async def test_a_logout_exists_only_when_switched_on(voice: Voice, fvc: FortiVoice) -> None:
     """The guide documents no logout; a switch gives one a path."""
     await voice.login()
