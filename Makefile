@@ -8,11 +8,12 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint requirements clean
+.PHONY: help setup demo test soak check lint requirements clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands'
 	@echo 'make test          all tests, with coverage; starts a RabbitMQ of its own'
+	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
 	@echo 'make lint          ruff, mypy, the direction of imports'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make requirements  pin the requirements in deploy/ anew'
@@ -28,6 +29,11 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/coverage erase
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+# COURIER_SOAK_COMMANDS and COURIER_SOAK_SEED choose another run.
+soak: $(STAMP)
+	@COURIER_SOAK_COMMANDS=$${COURIER_SOAK_COMMANDS:-20000} \
+	  $(BIN)/python -m pytest -s --no-header tests/system/test_soak.py
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ A command meets the modules in this order:
 7. `topology`    exchanges and queues; where results, retries and parked messages are published
 
 Around them: `app` builds everything once, `cli` is the way in, `errors` says what follows from
-what, `settings` what can be set, `telemetry` what is told, `web` answers probes. `simulator` plays
-the appliances and shares no code with the rest; `demo` shows it all on one machine.
+what, `settings` what can be set, `telemetry` what is told, `web` answers probes and shows the
+`metrics`. `simulator` plays the appliances and shares no code with the rest; `demo` shows it all on
+one machine.
 """

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from service.appliances.inventory import Inventory
+from service.appliances.credentials import Rules
+from service.appliances.inventory import Inventory, Limits
 from service.consumers.intake import Intake
 from service.consumers.settling import Settling
 from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
 from service.ledger.sqlite import SqliteLedger
+from service.metrics import Metrics
 from service.telemetry import log
 from service.topology import declare
 from service.topology.connection import connect, identity_of
@@ -24,7 +26,7 @@ from service.topology.publisher import Publisher
 from service.web import Web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from service.ledger import Ledger
     from service.settings import Settings
@@ -35,15 +37,19 @@ LAST_MOMENT = 1.0
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[None]:
+async def running(settings: Settings, *, hangup: asyncio.Event) -> AsyncIterator[None]:
     """Run the courier for as long as the body lasts.
+
+    Args:
+        settings: everything that can be set.
+        hangup: set when the inventory is to be read again.
 
     Raises:
         ConfigurationError: it cannot start as it is configured; nothing was consumed.
     """
     async with AsyncExitStack() as stack:
         tls = settings.broker_tls()
-        inventory = Inventory.load(settings.appliances_file, cooldown=settings.credentials_cooldown)
+        inventory = Inventory.load(settings.appliances_file, limits_of(settings))
         stack.push_async_callback(inventory.close)
         ledger = await open_ledger(settings)
         stack.push_async_callback(ledger.close)
@@ -72,6 +78,7 @@ async def running(settings: Settings) -> AsyncIterator[None]:
             settings.http_host,
             settings.http_port,
             not_ready=lambda: [part.idle_reason for part in parts if part.idle_reason],
+            metrics=Metrics(inventory).text,
         )
         # Closed in reverse: while the intake drains, probes are still answered.
         stack.push_async_callback(web.stop)
@@ -79,9 +86,41 @@ async def running(settings: Settings) -> AsyncIterator[None]:
         await intake.connect(own_sqlite=True)
         await web.start()
         await intake.start()
+        stack.enter_context(_reloading(inventory, hangup))
         log.info("service-ready", http=web.address)
         yield
         log.info("service-stopping")
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Say what the courier allows itself at each appliance."""
+    return Limits(
+        rules=Rules(
+            cooldown=settings.credentials_cooldown,
+            idle=settings.session_idle,
+            logins=settings.login_budget,
+        ),
+        breaker_failures=settings.breaker_failures,
+        share=max(1, settings.prefetch // 4),
+    )
+
+
+@contextmanager
+def _reloading(inventory: Inventory, hangup: asyncio.Event) -> Iterator[None]:
+    """Read the inventory again when somebody says so, and when its file changes."""
+
+    async def obey() -> None:
+        while True:
+            await hangup.wait()
+            hangup.clear()
+            inventory.reload()
+
+    tasks = [asyncio.create_task(obey()), asyncio.create_task(inventory.watch())]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def open_ledger(settings: Settings) -> Ledger:
@@ -106,15 +145,15 @@ def ledger_path(settings: Settings) -> Path:
 
 
 async def serve(settings: Settings) -> None:
-    """Run until SIGTERM or SIGINT, then let what runs come to its end.
+    """Run until SIGTERM or SIGINT, then let what runs come to its end; SIGHUP: see `running`.
 
     Raises:
         ConfigurationError: see `running`.
     """
-    stop, ready = asyncio.Event(), asyncio.Event()
+    stop, ready, hangup = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
-        async with running(settings):
+        async with running(settings, hangup=hangup):
             ready.set()
             await stop.wait()
 
@@ -129,6 +168,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    loop.add_signal_handler(signal.SIGHUP, hangup.set)
     log.info("service-starting", version=version("appliance-courier"), pid=os.getpid())
     with suppress(asyncio.CancelledError):
         await working

@@ -56,6 +56,9 @@ class Settings(BaseSettings):
     command_ttl: Seconds = 3600
     recovery_ttl: Seconds = 86400
     credentials_cooldown: Seconds = 300
+    session_idle: Seconds = 600
+    login_budget: PositiveInt = 10
+    breaker_failures: PositiveInt = 5
     drain_timeout: Seconds = 25
 
     @field_validator("retry_delays", mode="before")

@@ -26,9 +26,10 @@ _SECRET_KEYS = re.compile(
     r"password|passwd|secret|token|cookie|authorization|api_?key", re.IGNORECASE
 )
 _SECRETS = (
-    (re.compile(r"\b[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){3}-([A-Za-z0-9]{4})\b"), r"****-\1"),
-    (re.compile(r"(?<=://)[^\s/@]*@"), "***@"),
-    (re.compile(r"(?i)\b(APSCookie\w*=|Basic |Bearer )[^\s;,'\"]+"), r"\1***"),
+    # Any letter may stand before them: the repr of a line break ends with one. A UUID goes on.
+    (re.compile(r"\w{4}(?:-[A-Za-z0-9]{4}){3}-([A-Za-z0-9]{4})(?![A-Za-z0-9])"), r"****-\1"),
+    (re.compile(r"(?<=://)[^\s/]*@"), "***@"),
+    (re.compile(r"(?i)(APSCookie\w*=|Basic |Bearer )[^\s;,'\"]+"), r"\1***"),
 )
 _QUIET = {
     # They log a traceback per running handler for each lost connection; we log the loss once.
@@ -128,7 +129,7 @@ def _redacted(key: str, value: object) -> object:
     if _SECRET_KEYS.search(key):
         return "***"
     if isinstance(value, dict):
-        return {str(name): _redacted(str(name), each) for name, each in value.items()}
+        return {redact(str(name)): _redacted(str(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redacted(key, each) for each in value]
     return value if isinstance(value, int | float | None) else redact(str(value))

@@ -1,4 +1,4 @@
-"""The HTTP surface, read only: is the process alive, is it ready, and if not, why."""
+"""The HTTP surface, read only: is the process alive, is it ready, and if not, why; metrics."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.errors import ConfigurationError
@@ -33,15 +34,28 @@ class Web:
     Args:
         host, port: where; port 0 takes a free one.
         not_ready: the reasons why nothing is done at the moment, none when all is well.
+        metrics: what Prometheus reads, in its text format.
     """
 
-    def __init__(self, host: str, port: int, *, not_ready: Callable[[], list[str]]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        not_ready: Callable[[], list[str]],
+        metrics: Callable[[], bytes],
+    ) -> None:
         """Build the routes; `start` listens."""
         self._host = host
         self._port = port
         self._not_ready = not_ready
+        self._metrics = metrics
         self._task: asyncio.Task[None] | None = None
-        routes = [Route("/health/live", self._live), Route("/health/ready", self._ready)]
+        routes = [
+            Route("/health/live", self._live),
+            Route("/health/ready", self._ready),
+            Route("/metrics", self._measure),
+        ]
         self._server = _Server(
             uvicorn.Config(
                 Starlette(routes=routes), log_config=None, access_log=False, lifespan="off"
@@ -81,3 +95,6 @@ class Web:
         return JSONResponse(
             {"status": status, "reasons": reasons}, status_code=503 if reasons else 200
         )
+
+    async def _measure(self, _: Request) -> Response:
+        return Response(self._metrics(), media_type=CONTENT_TYPE_LATEST)

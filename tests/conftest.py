@@ -10,7 +10,9 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 
 from service.demo.broker import Node, running_broker
+from tests.support.canaries import fail_if_told
 from tests.support.rabbit import Rabbit
+from tests.support.real import Real
 
 _TESTS: Final = Path(__file__).parent
 # Sockets are switched off by pytest's options. These folders have them, to this machine only.
@@ -18,7 +20,18 @@ _WITH_SOCKETS: Final = ("broker", "system", "appliances")
 _LOOPBACK: Final = ["127.0.0.1", "::1"]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    real = parser.getgroup("a real appliance", "see tests/appliances/test_conformance.py")
+    real.addoption("--appliance", metavar="NAME", help="run the conformance tests on it, alone")
+    real.addoption("--inventory", metavar="FILE", help="the appliances.toml that names it")
+    real.addoption("--write", metavar="FILE", help="also write the licence (file) that is here")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    real = Real.of(config)
+    if real is not None:
+        items[:] = [item for item in items if real.fits(item)]
+        return
     for item in items:
         if any(item.path.is_relative_to(_TESTS / folder) for folder in _WITH_SOCKETS):
             item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
@@ -28,6 +41,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _fail_if_skipped(report)
+    if report.when == "teardown":
+        fail_if_told(report)
     return report
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from service.appliances.answers import Answer, Kind, Operation, trouble, unexpected
-from service.appliances.session import CredentialsRefused, Opened, Session
-from service.errors import AnswerLost, Code, Failed, Refused
+from service.appliances.answers import Kind, Meaning, Operation, problem, unexpected
+from service.appliances.credentials import CredentialsRefused
+from service.appliances.session import Opened, Session
 from service.messages.results import SmsBalance
 
 if TYPE_CHECKING:
@@ -20,16 +20,38 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
     from typing_extensions import Unpack
 
-    from service.appliances.answers import Request
+    from service.appliances.answers import Answer, Request
+    from service.appliances.credentials import Rules, Secret
     from service.appliances.http import Http
-    from service.appliances.session import Secret
+    from service.appliances.ports import Status
 
 # The trailing slash is part of the path: without it the server redirects and the body is lost.
 _PATH = "/api/v1/fortiguardmessages/"
-BALANCE = Operation("balance", "GET", _PATH)
-ACTIVATE = Operation("activate", "POST", _PATH, Kind.WRITE)
-# ASSUMED: these mean that a gateway gave up waiting, so the activation may still be worked on.
-_GATEWAY = frozenset({502, 504})
+BALANCE = Operation(
+    "balance",
+    "GET",
+    _PATH,
+    meanings={401: Meaning.NO_SESSION, 403: Meaning.DENIED},
+)
+# ASSUMED: any 2xx is a success, with or without a body; 4xx says no; after trouble the appliance is
+# no longer at work, but for 502 and 504, which a gateway says that gave up waiting.
+ACTIVATE = Operation(
+    "activate",
+    "POST",
+    _PATH,
+    Kind.WRITE,
+    {
+        "2xx": Meaning.DONE,
+        401: Meaning.DENIED,
+        403: Meaning.DENIED,
+        408: Meaning.TROUBLE,
+        429: Meaning.TROUBLE,
+        "4xx": Meaning.LICENSE_REFUSED,
+        502: Meaning.LOST,
+        504: Meaning.LOST,
+        "5xx": Meaning.TROUBLE,
+    },
+)
 
 
 class FortiAuthenticator:
@@ -39,51 +61,32 @@ class FortiAuthenticator:
     wrong key is tried by one request, not by every command that waits.
     """
 
-    def __init__(self, http: Http, *, username: str, secret: Secret, cooldown: float) -> None:
+    def __init__(self, http: Http, *, username: str, secret: Secret, rules: Rules) -> None:
         """Keep the parts; nothing is sent yet."""
         self.name = http.name
         # ASSUMED: what is not done after twice the time that we wait for an answer is not done.
         self.settle_time = 2 * http.read_timeout
-        self._http = http
+        self.http = http
+        self.session: Session[str] = Session(http.name, secret, rules, login=self._log_in)
         self._username = username
-        self._session: Session[str] = Session(
-            http.name,
-            secret,
-            login=self._log_in,
-            refused=lambda answer: answer.status == 401,
-            cooldown=cooldown,
-        )
 
     async def balance(self) -> SmsBalance:
         """Read the balance. See `SmsLicensing`."""
-        answer = await self._session.call(lambda session: self._send(BALANCE, session))
-        if answer.status != 200:
-            raise self._no(answer)
+        answer = await self.session.call(BALANCE.name, lambda session: self._send(BALANCE, session))
+        if answer.meaning is not Meaning.DONE:
+            raise problem(answer, self.name)
         return _balance(answer)
 
     async def activate(self, license_key: SecretStr) -> None:
-        """Send the licence once. See `SmsLicensing`.
-
-        ASSUMED: any 2xx is a success, with or without a body; 4xx is a refusal; after another
-        answer the appliance is no longer at work, but for the gateway's 502 and 504.
-        """
-        session = await self._session.opened()
+        """Send the licence once. See `SmsLicensing`."""
+        session = await self.session.opened()
         answer = await self._send(
             ACTIVATE, session, json={"license": license_key.get_secret_value()}
         )
-        status = answer.status
-        if 200 <= status < 300:
-            return
-        if status in _GATEWAY or 300 <= status < 400:
-            why = trouble(answer)
-            raise AnswerLost(why.code, why.message, status=status)
-        if status == 401:
-            self._session.give_up(session)
-        if status in {401, 403}:
-            raise self._no(answer)
-        if 400 <= status < 500 and status not in {408, 429}:
-            raise Refused(Code.LICENSE_REFUSED, f"{self.name} refuses the licence", status=status)
-        raise trouble(answer)
+        if answer.status == 401:
+            self.session.give_up(session)
+        if answer.meaning is not Meaning.DONE:
+            raise problem(answer, self.name)
 
     async def check(self) -> None:
         """Read the balance once. See `Appliance`."""
@@ -91,40 +94,36 @@ class FortiAuthenticator:
 
     def writing(self) -> AbstractAsyncContextManager[None]:
         """Hold the right to write. See `Appliance`."""
-        return self._http.writing()
+        return self.http.writing()
 
-    async def close(self) -> None:
+    def status(self) -> Status:
+        """Tell how things stand. See `Appliance`."""
+        return self.session.status(self.http)
+
+    async def close(self, reason: str) -> None:
         """Close the connections; Basic has no logout."""
-        self._session.close()
-        await self._http.close()
+        await self.session.close(reason)
+        await self.http.close()
 
     async def _log_in(self, password: str) -> str:
         credentials = f"{self._username}:{password}".encode()
         header = "Basic " + base64.b64encode(credentials).decode("ascii")
-        answer = await self._http.send(BALANCE, sign=lambda: {"Authorization": header})
-        if answer.status == 401:
+        answer = await self.http.send(BALANCE, sign=lambda: {"Authorization": header})
+        if answer.meaning is Meaning.NO_SESSION:
             raise CredentialsRefused(self.name, answer.status)
-        if answer.status >= 400 and answer.status != 403:
-            raise trouble(answer)
+        if answer.meaning not in {Meaning.DONE, Meaning.DENIED}:
+            raise problem(answer, self.name)
         return header
 
     async def _send(
         self, operation: Operation, session: Opened[str], **request: Unpack[Request]
     ) -> Answer:
-        return await self._http.send(
-            operation,
-            sign=lambda: {"Authorization": self._session.proof(session)},
-            **request,
-        )
-
-    def _no(self, answer: Answer) -> Refused | Failed:
-        if answer.status in {401, 403}:
-            return Refused(
-                Code.PERMISSION_DENIED,
-                f"{self.name} denies this to the account that the courier uses",
-                status=answer.status,
+        with self.session.using(session):
+            return await self.http.send(
+                operation,
+                sign=lambda: {"Authorization": self.session.proof(session)},
+                **request,
             )
-        return trouble(answer)
 
 
 def _balance(answer: Answer) -> SmsBalance:

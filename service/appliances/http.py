@@ -7,6 +7,7 @@ not a lost answer. Nothing is sent again here but a read whose kept-alive connec
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 import time
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from service.appliances.answers import Answer, Kind
+from service.appliances.breaker import Breaker
 from service.appliances.ports import NotSent
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
@@ -33,9 +35,15 @@ MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_WAIT = 5.0
 """Seconds that a delivery may wait in memory; after that it waits in the broker."""
 
-FOREIGN = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict, OSError)
-"""What httpx raises, and TLS through it; nothing of it leaves this module."""
+FOREIGN = (
+    *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
+    *(OSError, UnicodeError),
+)
+"""What httpx raises, and TLS and name resolution through it; nothing of it leaves this module."""
 
+_OTHER_NAME = frozenset({62, 64})
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_MAY_ASK_FOR_REST = frozenset({429, 503})
 _NOT_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -57,9 +65,14 @@ class Http:
         tls: how its certificate is verified.
         concurrency: requests in flight at once, at most.
         connect_timeout, read_timeout: seconds.
+        breaker_failures: see `Breaker`.
+        writing: held by the one who writes.
+
+    Attributes:
+        in_flight: requests that are being answered now.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each has its name at the call
         self,
         name: str,
         url: str,
@@ -68,14 +81,18 @@ class Http:
         concurrency: int,
         connect_timeout: float,
         read_timeout: float,
+        breaker_failures: int,
+        writing: asyncio.Lock,
     ) -> None:
         """Build the client; nothing is sent yet."""
         self.name = name
+        self.in_flight = 0
+        self.breaker = Breaker(name, failures=breaker_failures)
         self.read_timeout = read_timeout
         # httpx's own limit begins anew with every piece of an answer that trickles in.
         self._patience = connect_timeout + 2 * read_timeout
         self._slots = asyncio.Semaphore(concurrency)
-        self._writing = asyncio.Lock()
+        self._writing = writing
         self._client = httpx.AsyncClient(
             base_url=url,
             verify=tls,
@@ -107,22 +124,19 @@ class Http:
             NotSent: the request certainly did not leave.
             AnswerLost: a write may have left and its answer did not come.
             Failed: another request's answer did not come.
-            Waiting: too many requests are in flight.
+            Waiting: too many requests are in flight, or the breaker lets nothing through.
         """
         async with self._turn(self._slots):
             headers = sign() if sign else {}
+            self.in_flight += 1
             try:
-                return await self._exchange(operation, headers, request)
-            except httpx.RemoteProtocolError as error:
-                # Most often a kept-alive connection that the appliance had closed meanwhile.
-                if operation.kind is not Kind.READ:
-                    raise self._translate(error, operation) from None
-            except FOREIGN as error:
-                raise self._translate(error, operation) from None
-            try:
-                return await self._exchange(operation, headers, request)
-            except FOREIGN as error:
-                raise self._translate(error, operation) from None
+                with self.breaker.passing():
+                    answer = await self._ask(operation, headers, request)
+            finally:
+                self.in_flight -= 1
+            if answer.status in _MAY_ASK_FOR_REST and answer.retry_after:
+                self.breaker.rest(answer.retry_after, answer.status)
+            return answer
 
     def writing(self) -> AbstractAsyncContextManager[None]:
         """Hold the right to write on this appliance, in order of arrival. See `Appliance`."""
@@ -143,6 +157,17 @@ class Http:
             yield
         finally:
             gate.release()
+
+    async def _ask(self, operation: Operation, headers: dict[str, str], request: Request) -> Answer:
+        repeatable = operation.kind is Kind.READ
+        while True:
+            try:
+                return await self._exchange(operation, headers, request)
+            except FOREIGN as error:
+                # Most often a kept-alive connection that the appliance had closed meanwhile.
+                if not (repeatable and isinstance(error, httpx.RemoteProtocolError)):
+                    raise self._translate(error, operation) from None
+                repeatable = False
 
     async def _exchange(
         self, operation: Operation, headers: dict[str, str], request: Request
@@ -167,7 +192,7 @@ class Http:
             status=response.status_code,
             duration_ms=round((time.perf_counter() - began) * 1000, 1),
         )
-        return Answer(response.status_code, response.headers, body)
+        return Answer(operation, response.status_code, response.headers, body)
 
     def _translate(self, error: Exception, operation: Operation) -> CommandError:
         """Say what an exception of httpx means for the one who asked."""
@@ -200,8 +225,11 @@ def _reason(error: Exception) -> str:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return f"its certificate is not trusted ({cause.verify_message}); see ca_file"
+            key = "url" if cause.verify_code in _OTHER_NAME else "ca_file"
+            return f"its certificate is not trusted ({cause.verify_message}); see {key}"
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+            # asyncio puts the address where the reason belongs.
+            is_asyncio = cause.errno and cause.strerror.startswith("Connect call failed")
+            return os.strerror(cause.errno or 0) if is_asyncio else cause.strerror
         cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__

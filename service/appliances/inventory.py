@@ -1,170 +1,98 @@
-"""`appliances.toml` → the appliances by name, ready to be asked.
+"""The appliances by name, ready to be asked; read from `appliances.toml`, and read again.
 
-Every mistake is a clear error with its table and key. Secrets stand in files or variables, never
-in the inventory, and are read again at every login.
+An appliance whose table has not changed keeps its session and its connections. One that changed or
+went away serves the commands that have it already, and is closed when they are done.
 """
 
 from __future__ import annotations
 
-import functools
-import os
-import ssl
-import tomllib
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PositiveFloat,
-    PositiveInt,
-    TypeAdapter,
-    ValidationError,
-    model_validator,
-)
-from yarl import URL
-
+from service.appliances.entries import Known, read_inventory
 from service.appliances.fortiauthenticator import FortiAuthenticator
 from service.appliances.fortivoice import FortiVoice
 from service.appliances.http import Http
-from service.errors import Code, ConfigurationError, Refused, Waiting
-from service.messages.wire import ApplianceName
+from service.appliances.places import Places
+from service.errors import Code, ConfigurationError, Refused
 from service.telemetry import log
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterable, Iterator
+    from pathlib import Path
 
+    from service.appliances.credentials import Rules
     from service.appliances.ports import Appliance
 
-P = TypeVar("P")
+WATCH_INTERVAL = 2.0
+"""Seconds between two looks at the inventory file."""
 _KINDS: dict[str, type[FortiAuthenticator | FortiVoice]] = {
     "fortiauthenticator": FortiAuthenticator,
     "fortivoice": FortiVoice,
 }
 
 
-def _base_url(value: str) -> str:
-    try:
-        url = URL(value)
-    except ValueError:
-        raise ValueError("is no address") from None
-    if url.scheme not in {"http", "https"} or not url.host:
-        raise ValueError("must be https://host or http://host")
-    if url.user or url.password:
-        raise ValueError("must not hold credentials; use username and password_file")
-    if url.path not in {"", "/"} or url.query_string or url.fragment:
-        raise ValueError("must end after host and port")
-    return str(url.origin())
+@dataclass(frozen=True)
+class Limits:
+    """What the courier allows itself at each appliance.
+
+    Attributes:
+        rules: how gently sessions are handled.
+        breaker_failures: requests in a row without an answer before the breaker opens.
+        share: commands that may be at one appliance at a time.
+    """
+
+    rules: Rules
+    breaker_failures: int
+    share: int
 
 
-class Entry(BaseModel):
-    """One `[appliances.<name>]` table."""
+@dataclass(frozen=True, eq=False)
+class _Station:
+    """An appliance, the table that describes it, who is at it, and who writes there."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", hide_input_in_errors=True)
-
-    kind: Literal["fortiauthenticator", "fortivoice"]
-    url: Annotated[str, AfterValidator(_base_url)]
-    username: Annotated[str, Field(min_length=1)]
-    password_file: Annotated[Path | None, Field(strict=False)] = None
-    password_env: Annotated[str, Field(min_length=1)] | None = None
-    ca_file: Annotated[Path | None, Field(strict=False)] = None
-    verify_tls: bool = True
-    max_concurrency: PositiveInt = 4
-    connect_timeout: PositiveFloat = 5.0
-    read_timeout: PositiveFloat = 30.0
-
-    @model_validator(mode="after")
-    def _one_secret(self) -> Self:
-        if (self.password_file is None) == (self.password_env is None):
-            raise ValueError("needs password_file or password_env, and not both")
-        return self
-
-    def tls(self) -> ssl.SSLContext:
-        """Build the context that verifies the appliance's certificate."""
-        if not self.verify_tls:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-            return context
-        return ssl.create_default_context(cafile=self.ca_file) if self.ca_file else _system_tls()
-
-
-@functools.cache
-def _system_tls() -> ssl.SSLContext:
-    """Load the system's certificates once: it takes 35 ms."""
-    return ssl.create_default_context()
-
-
-class EntrySecret:
-    """The password of one entry, read anew at every login."""
-
-    def __init__(self, name: str, entry: Entry) -> None:
-        """Remember where it stands."""
-        self._name = name
-        self._file = entry.password_file
-        self._variable = entry.password_env or ""
-
-    def read(self) -> str:
-        """Read it.
-
-        Raises:
-            Waiting: `credentials-refused`; it is not there or cannot be read.
-        """
-        try:
-            text = self._file.read_text("utf-8") if self._file else os.environ[self._variable]
-        except (OSError, KeyError, UnicodeDecodeError):
-            where = self._file or f"${self._variable}"
-            raise Waiting(
-                Code.CREDENTIALS_REFUSED, f"the password of {self._name} cannot be read at {where}"
-            ) from None
-        return text.rstrip("\r\n")
+    appliance: Appliance
+    places: Places
+    known: Known | None = None
+    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Inventory:
-    """The appliances by name."""
+    """The appliances by name.
 
-    def __init__(self, appliances: dict[str, Appliance]) -> None:
-        """Keep them; use `load` to read a file."""
-        self._appliances = appliances
+    Args:
+        appliances: those that there are from the start.
+        limits: what the courier allows itself at each.
+        path: where the others stand; `load` reads them.
+    """
+
+    def __init__(
+        self, appliances: Iterable[Appliance], limits: Limits, *, path: Path | None = None
+    ) -> None:
+        """Keep the parts; nothing is read yet."""
+        self._stations = {
+            each.name: _Station(each, Places(each.name, limits.share)) for each in appliances
+        }
+        self._limits = limits
+        self._path = path
+        self._loaded: bytes | None = None
+        self._refusal = ""
+        self._retiring: dict[_Station, asyncio.Task[None]] = {}
 
     @classmethod
-    def load(cls, path: Path, *, cooldown: float) -> Self:
+    def load(cls, path: Path, limits: Limits) -> Self:
         """Read the inventory.
-
-        Args:
-            path: the TOML file.
-            cooldown: seconds after which refused credentials may be tried once more.
 
         Raises:
             ConfigurationError: one line per mistake, with table and key.
         """
-        entries = read_entries(path)
-        appliances: dict[str, Appliance] = {}
-        for name, entry in entries.items():
-            _warn(name, entry)
-            try:
-                tls = entry.tls()
-            except OSError as error:
-                raise ConfigurationError(
-                    f"{path}: [appliances.{name}] ca_file: {error.strerror or error}"
-                ) from None
-            http = Http(
-                name,
-                entry.url,
-                tls=tls,
-                concurrency=entry.max_concurrency,
-                connect_timeout=entry.connect_timeout,
-                read_timeout=entry.read_timeout,
-            )
-            appliances[name] = _KINDS[entry.kind](
-                http,
-                username=entry.username,
-                secret=EntrySecret(name, entry),
-                cooldown=cooldown,
-            )
-        return cls(appliances)
+        inventory = cls([], limits, path=path)
+        inventory._loaded = inventory._content()
+        for name, known in read_inventory(path).items():
+            inventory._stations[name] = inventory._built(name, known, asyncio.Lock())
+        return inventory
 
     def find(self, name: str) -> Appliance:
         """Give an appliance.
@@ -172,65 +100,122 @@ class Inventory:
         Raises:
             Refused: `unknown-appliance`.
         """
+        return self._station(name).appliance
+
+    @asynccontextmanager
+    async def visiting(self, name: str, port: type) -> AsyncIterator[Appliance]:
+        """Be at an appliance that can do something; it stays open for as long.
+
+        Args:
+            name: of the appliance.
+            port: what it must be able to do.
+
+        Raises:
+            Refused: `unknown-appliance`, or `wrong-appliance-kind`: it cannot do that.
+            Waiting: `busy`; it has its share of commands already.
+        """
+        station = self._station(name)
+        if not isinstance(station.appliance, port):
+            raise Refused(
+                Code.WRONG_APPLIANCE_KIND, f"{name} is of a kind that cannot run this command"
+            )
+        async with station.places.taken():
+            yield station.appliance
+
+    def reload(self) -> None:
+        """Read the file again; what has not changed there is left alone.
+
+        A file that cannot be used is told in the event log, once, and changes nothing.
+        """
+        if self._path is None:
+            return
+        self._loaded = self._content()
         try:
-            return self._appliances[name]
+            known = read_inventory(self._path)
+        except ConfigurationError as error:
+            if str(error) != self._refusal:
+                log.error("inventory-refused", reason=str(error))
+            self._refusal = str(error)
+            return
+        self._refusal = ""
+        before, self._stations = self._stations, {}
+        for name, table in known.items():
+            station = before.get(name)
+            if station is None or station.known != table:
+                # Those who still write in the old way and those who come take turns.
+                writing = station.writing if station else asyncio.Lock()
+                station = self._built(name, table, writing)
+            self._stations[name] = station
+        gone = [name for name, each in before.items() if self._stations.get(name) is not each]
+        new = [name for name, each in self._stations.items() if before.get(name) is not each]
+        for name in gone:
+            self._retiring[before[name]] = asyncio.create_task(self._retire(before[name]))
+        log.info(
+            "inventory-reloaded",
+            added=sorted(set(new) - set(gone)),
+            changed=sorted(set(new) & set(gone)),
+            removed=sorted(set(gone) - set(new)),
+        )
+
+    async def watch(self) -> None:
+        """Read the file again whenever it has changed and lies still. Never returns."""
+        seen = self._content()
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            before, seen = seen, self._content()
+            # Whoever is still writing it is not interrupted by us.
+            is_new = seen == before and seen not in {self._loaded, None}
+            # What was refused may be mended by a file that the inventory names.
+            if is_new or self._refusal:
+                self.reload()
+
+    def __iter__(self) -> Iterator[Appliance]:
+        return iter([station.appliance for station in self._stations.values()])
+
+    async def close(self) -> None:
+        """Close every session."""
+        for task in self._retiring.values():
+            task.cancel()
+        stations = [*self._stations.values(), *self._retiring]
+        await asyncio.gather(*(each.appliance.close("stopping") for each in stations))
+
+    async def _retire(self, station: _Station) -> None:
+        """Close an appliance when nobody is there any more."""
+        await station.places.empty()
+        await station.appliance.close("removed")
+        del self._retiring[station]
+
+    def _station(self, name: str) -> _Station:
+        try:
+            return self._stations[name]
         except KeyError:
             raise Refused(
                 Code.UNKNOWN_APPLIANCE, f"the inventory has no appliance {name}"
             ) from None
 
-    def port(self, name: str, port: type[P]) -> P:
-        """Give an appliance as what it can do.
+    def _content(self) -> bytes | None:
+        try:
+            return self._path.read_bytes() if self._path else None
+        except OSError:
+            return None
 
-        Raises:
-            Refused: `unknown-appliance`, or `wrong-appliance-kind`: it cannot do that.
-        """
-        appliance = self.find(name)
-        if not isinstance(appliance, port):
-            raise Refused(
-                Code.WRONG_APPLIANCE_KIND, f"{name} is of a kind that cannot run this command"
-            )
-        return appliance
-
-    def __iter__(self) -> Iterator[Appliance]:
-        return iter(self._appliances.values())
-
-    async def close(self) -> None:
-        """Close every session."""
-        for appliance in self._appliances.values():
-            await appliance.close()
-
-
-def read_entries(path: Path) -> dict[str, Entry]:
-    """Read and check the file. See `Inventory.load`."""
-    try:
-        document = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigurationError(
-            f"COURIER_APPLIANCES_FILE: {path} cannot be read: {error.strerror}"
-        ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path}: is not TOML: {error}") from None
-    try:
-        return TypeAdapter(_File).validate_python(document).appliances
-    except ValidationError as error:
-        lines = []
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            top, *steps = [str(step) for step in item["loc"]]
-            table = f"{top}.{steps.pop(0)}" if top == "appliances" and steps else top
-            where = f"[{table}]" + "".join(f" {step}" for step in steps)
-            lines.append(f"{path}: {where}: {item['msg'].removeprefix('Value error, ')}")
-        raise ConfigurationError("\n".join(lines)) from None
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
-
-    appliances: dict[ApplianceName, Entry]
-
-
-def _warn(name: str, entry: Entry) -> None:
-    if entry.url.startswith("http:"):
-        log.warning("appliance-insecure", appliance=name, reason="url is http")
-    elif not entry.verify_tls:
-        log.warning("appliance-insecure", appliance=name, reason="verify_tls is false")
+    def _built(self, name: str, known: Known, writing: asyncio.Lock) -> _Station:
+        entry = known.entry
+        if entry.url.startswith("http:"):
+            log.warning("appliance-insecure", appliance=name, reason="url is http")
+        elif not entry.verify_tls:
+            log.warning("appliance-insecure", appliance=name, reason="verify_tls is false")
+        http = Http(
+            name,
+            entry.url,
+            tls=known.tls,
+            concurrency=entry.max_concurrency,
+            connect_timeout=entry.connect_timeout,
+            read_timeout=entry.read_timeout,
+            breaker_failures=self._limits.breaker_failures,
+            writing=writing,
+        )
+        appliance = _KINDS[entry.kind](
+            http, username=entry.username, secret=known.secret, rules=self._limits.rules
+        )
+        return _Station(appliance, Places(name, self._limits.share), known, writing)

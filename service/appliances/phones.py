@@ -15,6 +15,7 @@ from service.messages.results import Device, DeviceList, Extension
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from service.appliances.answers import Answer
     from service.messages.wire import Json
 
 PAGE_SIZE = 500
@@ -51,7 +52,7 @@ def _is_literal(search: str | None) -> bool:
     return search is not None and (":" in search or len(search) <= 2)
 
 
-def parse_lenient(body: bytes) -> Json:
+def parse_lenient(answer: Answer) -> Json:
     r"""Read JSON; only when that fails, double each backslash that starts no legal escape.
 
     The vendor's first sample has `FortiFone-550i\560i`; both spellings mean the same name.
@@ -60,13 +61,13 @@ def parse_lenient(body: bytes) -> Json:
         Failed: `unexpected-answer`; it is not JSON even so.
     """
     try:
-        text = body.decode("utf-8")
+        text = answer.body.decode("utf-8")
         try:
             document: Json = json.loads(text)
         except json.JSONDecodeError:
             document = json.loads(_ESCAPE.sub(lambda m: m[0] if m[1] else "\\\\", text))
     except (ValueError, RecursionError):
-        raise unexpected("is not JSON", 200) from None
+        raise unexpected("is not JSON", answer.status) from None
     return document
 
 

@@ -28,6 +28,25 @@ class NotSent(Failed):
         super().__init__(Code.UNREACHABLE, message)
 
 
+@dataclass(frozen=True)
+class Status:
+    """How things stand with an appliance.
+
+    Attributes:
+        session: closed, opening, open or refused.
+        breaker: closed, open or probing.
+        in_flight: requests that are being answered.
+        logins: how many succeeded since the start.
+        refused_logins: how many were refused.
+    """
+
+    session: str
+    breaker: str
+    in_flight: int
+    logins: int
+    refused_logins: int
+
+
 class Appliance(Protocol):
     """What every appliance of the inventory can do."""
 
@@ -45,8 +64,12 @@ class Appliance(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """End the session and the connections."""
+    def status(self) -> Status:
+        """Tell how things stand with it, for the metrics."""
+        ...
+
+    async def close(self, reason: str) -> None:
+        """End the session and the connections; say why in the event log."""
         ...
 
 

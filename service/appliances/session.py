@@ -1,50 +1,53 @@
 """A session with an appliance: one login for all who wait, renewed once, never a loop of logins.
 
-States: closed (nobody asked yet, or it was given up) → opening (one task logs in, everyone waits
-for it) → open → closed again when the appliance no longer knows it. Beside them: credentials that
-were refused are not tried again until the secret changes or a cool-down has passed.
+    closed ── somebody asks ──> opening ──> open ── expired, idle, or the end ──> closed
+                                  └──> refused ── the secret changes, or a cool-down ──> opening
+
+A refusal in a session means that it is over, or that the account lacks the permission; no answer
+says which. So a login is spent on finding out, and what a new session is refused as well is
+remembered as denied: the commands that follow cost no login.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from enum import StrEnum
+from typing import TYPE_CHECKING, Generic, TypeVar
 
-from service.appliances.ports import NotSent
+from service.appliances.answers import Meaning, denied
+from service.appliances.credentials import Credentials, CredentialsRefused
+from service.appliances.permissions import Permissions
+from service.appliances.ports import NotSent, Status
 from service.appliances.visit import visit
-from service.errors import Code, Refused, Waiting
+from service.errors import CourierError, Waiting
 from service.telemetry import log
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from service.appliances.answers import Answer
+    from service.appliances.credentials import Rules, Secret
+    from service.appliances.http import Http
 
 T = TypeVar("T")
 
-
-class Secret(Protocol):
-    """Where an appliance's password is read, at every login anew."""
-
-    def read(self) -> str:
-        """Read it.
-
-        Raises:
-            Waiting: it cannot be read now.
-        """
-        ...
+_YOUNG = 60.0
+"""Seconds for which no appliance is believed to end a session by itself."""
+_GOODBYE = 3.0
+"""Seconds that a logout may take."""
 
 
-class CredentialsRefused(Waiting):
-    """The appliance refused the credentials; nobody tries them again for now."""
+class State(StrEnum):
+    """Where a session stands."""
 
-    def __init__(self, appliance: str, status: int | None = None) -> None:
-        """Say whose credentials they are."""
-        super().__init__(
-            Code.CREDENTIALS_REFUSED, f"{appliance} refuses the credentials", status=status
-        )
+    CLOSED = "closed"
+    OPENING = "opening"
+    OPEN = "open"
+    REFUSED = "refused"
 
 
 class Superseded(NotSent):
@@ -61,9 +64,16 @@ class Opened(Generic[T]):
 
     Attributes:
         token: what proves the session; the appliance may rotate it.
+        allowed: the operations that have worked in it.
+        requests: how many are under way in it.
+        opened_at, used_at: when it was opened and last used, by the monotonic clock.
     """
 
     token: T = field(repr=False)
+    allowed: set[str] = field(default_factory=set)
+    requests: int = 0
+    opened_at: float = field(default_factory=time.monotonic)
+    used_at: float = field(default_factory=time.monotonic)
 
 
 class Session(Generic[T]):
@@ -72,57 +82,84 @@ class Session(Generic[T]):
     Args:
         appliance: its name.
         secret: where the password comes from.
+        rules: how gently it is handled.
         login: logs in with a password and returns what proves the session; raises
             `CredentialsRefused` when the appliance says no.
-        refused: tells an answer that says "no session" (or, after a new login, "no permission").
-        cooldown: seconds after which refused credentials may be tried once more.
+        logout: tells the appliance that the session is not needed any more; may fail.
+
+    Attributes:
+        credentials: when a login may be tried.
     """
 
     def __init__(
         self,
         appliance: str,
         secret: Secret,
+        rules: Rules,
         *,
         login: Callable[[str], Awaitable[T]],
-        refused: Callable[[Answer], bool],
-        cooldown: float,
+        logout: Callable[[T], Awaitable[object]] | None = None,
     ) -> None:
         """Start closed."""
+        self.credentials = Credentials(appliance, secret, rules)
         self._appliance = appliance
-        self._secret = secret
+        self._idle = rules.idle
         self._login = login
-        self._refused = refused
-        self._cooldown = cooldown
+        self._logout = logout
         self._current: Opened[T] | None = None
         self._opening: asyncio.Task[Opened[T]] | None = None
-        self._refusal: tuple[str, float] | None = None
+        self._permissions = Permissions(appliance, rules.cooldown)
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self._current is not None:
+            return State.OPEN
+        if self._opening is not None:
+            return State.OPENING
+        return State.REFUSED if self.credentials.are_refused else State.CLOSED
+
+    def status(self, http: Http) -> Status:
+        """Tell how things stand with the appliance behind it."""
+        return Status(
+            session=self.state,
+            breaker=http.breaker.state,
+            in_flight=http.in_flight,
+            logins=self.credentials.accepted,
+            refused_logins=self.credentials.refused,
+        )
 
     async def opened(self) -> Opened[T]:
         """Give the open session; open it if there is none, together with everyone who waits.
 
         Raises:
             CredentialsRefused: they were refused now, or before and nothing has changed since.
+            Waiting: the login budget is spent.
             NotSent, Failed: the appliance could not be asked.
         """
         if self._current is not None:
             self._tell_reuse()
             return self._current
         if self._opening is None:
-            self._opening = asyncio.create_task(self._open(self._password()))
+            self._opening = asyncio.create_task(self._open(self.credentials.take()))
             self._opening.add_done_callback(self._opening_done)
         # The login belongs to all who wait: one who is cancelled does not end it.
         session = await asyncio.shield(self._opening)
         self._tell_reuse()
         return session
 
-    async def call(self, send: Callable[[Opened[T]], Awaitable[Answer]]) -> Answer:
-        """Send a request in the session; renew the session once if the appliance wants that.
+    async def call(self, operation: str, send: Callable[[Opened[T]], Awaitable[Answer]]) -> Answer:
+        """Send a request in the session, and again in a new one when the session was over.
+
+        Args:
+            operation: what is asked, as far as permissions go.
+            send: sends it.
 
         Raises:
             Refused: `permission-denied`; a new session is refused as well.
         """
-        session = first = await self.opened()
-        rotated = False
+        session = await self.opened()
         while True:
             token = session.token
             try:
@@ -130,20 +167,26 @@ class Session(Generic[T]):
             except Superseded:
                 session = await self.opened()
                 continue
-            if not self._refused(answer):
+            if answer.meaning is Meaning.DONE:
+                self._permissions.note(operation, session.allowed)
+            if answer.meaning is not Meaning.NO_SESSION:
                 return answer
-            if session.token is not token and not rotated:
-                rotated = True  # it refused the token that another answer has rotated meanwhile
-            elif session is first:
+            if session is self._current and session.token is token:
+                if self._is_denied(operation, session):
+                    raise denied(self._appliance, answer.status)
                 self.give_up(session)
-                session = await self.opened()
-            else:
-                # A session that was opened after this call began has not expired.
-                raise Refused(
-                    Code.PERMISSION_DENIED,
-                    f"{self._appliance} denies this to the account that the courier uses",
-                    status=answer.status,
-                )
+            # Else it was refused for what another answer has rotated or replaced meanwhile.
+            session = await self.opened()
+
+    @contextmanager
+    def using(self, session: Opened[T]) -> Iterator[None]:
+        """Keep a session from being closed as idle while a request is under way in it."""
+        session.requests += 1
+        try:
+            yield
+        finally:
+            session.requests -= 1
+            session.used_at = time.monotonic()
 
     def proof(self, session: Opened[T]) -> T:
         """Give what proves a session, when a request's turn has come.
@@ -166,31 +209,64 @@ class Session(Generic[T]):
         if self._current is session:
             session.token = token
 
-    def close(self) -> None:
-        """Forget the session, at the end of the process or of the inventory's entry."""
+    async def close(self, reason: str) -> None:
+        """Log out, at the end of the process or of the inventory's entry."""
+        if self._opening is not None:
+            self._opening.cancel()
         if self._current is not None:
-            self._current = None
-            log.info("session-closed", appliance=self._appliance)
+            self._leave(self._current, reason)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
 
-    def _password(self) -> str:
-        """Read the secret, unless it was refused and nothing has changed since."""
-        password = self._secret.read()
-        if self._refusal is not None:
-            refused, since = self._refusal
-            if password == refused and time.monotonic() - since < self._cooldown:
-                raise CredentialsRefused(self._appliance)
-        return password
+    def _is_denied(self, operation: str, session: Opened[T]) -> bool:
+        # A session that is seconds old, or in which others work, has not expired.
+        is_alive = bool(session.allowed) or time.monotonic() - session.opened_at < _YOUNG
+        if is_alive and self._permissions.denied_lately(operation):
+            return True
+        return self._permissions.lacks(operation, session.allowed)
+
+    def _leave(self, session: Opened[T], reason: str) -> None:
+        """Forget a session at once, and tell the appliance so."""
+        self._current = None
+        log.info("session-closed", appliance=self._appliance, reason=reason)
+        if self._logout is not None:
+            leaving = asyncio.create_task(self._say_goodbye(self._logout(session.token)))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+    async def _say_goodbye(self, logout: Awaitable[object]) -> None:
+        with suppress(CourierError, TimeoutError):
+            async with asyncio.timeout(_GOODBYE):
+                await logout
+
+    def _leave_if_idle(self, session: Opened[T]) -> None:
+        if self._current is not session:
+            return
+        left = session.used_at + self._idle - time.monotonic()
+        if left <= 0 and not session.requests:
+            self._leave(session, "idle")
+        else:
+            self._look_later(session, max(left, self._idle / 10))
+
+    def _look_later(self, session: Opened[T], seconds: float) -> None:
+        # Not in the context of the command that happened to log in.
+        asyncio.get_running_loop().call_later(
+            seconds, self._leave_if_idle, session, context=contextvars.Context()
+        )
 
     async def _open(self, password: str) -> Opened[T]:
         began = time.perf_counter()
         try:
             token = await self._login(password)
         except CredentialsRefused:
-            self._refusal = (password, time.monotonic())
-            log.error("credentials-refused", appliance=self._appliance)
+            self.credentials.note_refused(password)
             raise
-        self._refusal = None
+        except (NotSent, Waiting):
+            self.credentials.give_back()
+            raise
+        self.credentials.note_accepted()
         self._current = Opened(token)
+        self._look_later(self._current, self._idle)
         current = visit.get()
         if current is not None:
             current.session_told = True

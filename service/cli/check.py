@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.app import ledger_path, open_ledger
+from service.app import ledger_path, limits_of, open_ledger
 from service.appliances.inventory import Inventory
 from service.errors import CommandError, ConfigurationError
 from service.settings import Settings
@@ -89,7 +89,7 @@ async def _everything(settings: Settings) -> list[Finding]:
         await _finding("ledger", lambda: _ledger(settings)),
     ]
     try:
-        inventory = Inventory.load(settings.appliances_file, cooldown=settings.credentials_cooldown)
+        inventory = Inventory.load(settings.appliances_file, limits_of(settings))
     except ConfigurationError as error:
         return [*findings, Finding("inventory", ok=False, detail=str(error))]
     try:

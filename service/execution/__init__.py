@@ -91,9 +91,10 @@ class Execution:
                 return await self._endings.end(received, plan, undetermined(plan, command, intent))
             if received.expired or self._deadline(received) <= now():
                 return await self._endings.end(received, plan, out_of_time(plan, received))
-        current = Visit()
+        current, reads_back = Visit(), intent.open
         outcome = await self._run(plan, command, intent, current)
-        waited = isinstance(outcome, Waiting)
+        # Waiting costs none, unless the write was sent before there was something to wait for.
+        waited = isinstance(outcome, Waiting) and (reads_back or not intent.open)
         attempts = received.attempts + (current.requests > 0 and not waited)
         if isinstance(outcome, Outcome):
             return await self._endings.end(received, plan, outcome, attempts)
@@ -153,13 +154,14 @@ class Execution:
                 )
 
     async def _call(self, plan: Plan, command: Command, intent: LedgerIntent) -> Outcome[BaseModel]:
-        port: object = self._inventory.port(command.data.appliance, plan.port)
-        if not plan.writes(command.data):
-            return await plan.handler(command.data, port, intent)
-        async with self._inventory.find(command.data.appliance).writing():
-            if not intent.open and await self._ledger.has_open_intent(command.data.appliance):
-                raise IntentOpen(command.data.appliance)
-            return await plan.handler(command.data, port, intent)
+        name = command.data.appliance
+        async with self._inventory.visiting(name, plan.port) as appliance:
+            if not plan.writes(command.data):
+                return await plan.handler(command.data, appliance, intent)
+            async with appliance.writing():
+                if not intent.open and await self._ledger.has_open_intent(name):
+                    raise IntentOpen(name)
+                return await plan.handler(command.data, appliance, intent)
 
     async def _later(
         self,
@@ -176,9 +178,12 @@ class Execution:
             delay = self._delay(error.retry_after or turn)
             deadline = intent.recorded_at + self._recovery_ttl
         else:
-            turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
-            delay = self._delay(max(error.retry_after or 0, turn))
             deadline = self._deadline(received)
+            if isinstance(error, Waiting):
+                delay = self._pause(received, error, (deadline - now()).total_seconds())
+            else:
+                turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
+                delay = self._delay(max(error.retry_after or 0, turn))
         if now() + timedelta(seconds=delay) < deadline:
             log.info(
                 "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
@@ -198,6 +203,17 @@ class Execution:
         """Choose the smallest configured delay that is not shorter, or the longest there is."""
         fitting = [delay for delay in self._delays if delay >= seconds]
         return min(fitting, default=max(self._delays))
+
+    def _pause(self, received: Received, error: Waiting, left: float) -> int:
+        """Choose how long to wait: never longer than the command has waited already.
+
+        What is waited for may take hours, and whoever waits for hours need not look every few
+        seconds. Its last look is as late as its time allows.
+        """
+        waited = (now() - received.received_at).total_seconds()
+        turn = max((delay for delay in self._delays if delay <= waited), default=self._delays[0])
+        delay = self._delay(max(error.retry_after or 0, turn))
+        return max((each for each in self._delays if each <= min(delay, left)), default=delay)
 
     def _deadline(self, received: Received) -> datetime:
         return received.command.envelope.expirytime or received.received_at + self._command_ttl

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from pydantic import BaseModel
+
+from service.errors import AnswerLost, Code, CommandError, Failed, Refused
+from service.handlers import Heard
 from service.messages.wire import now
 from service.telemetry import log
 
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from pydantic import BaseModel
 
     from service.ledger import Intent, Ledger
     from service.messages.commands import Command
@@ -34,6 +36,8 @@ class LedgerIntent:
         self._command = command
         self._found = found
         self.before = model.model_validate_json(found.before) if model and found else None
+        answer = found.answer if found else None
+        self.heard = _Said.model_validate_json(answer).heard() if answer else None
 
     @property
     def open(self) -> bool:
@@ -56,8 +60,41 @@ class LedgerIntent:
         self.before = before
         log.info("intent-recorded")
 
+    async def keep(self, heard: Heard) -> None:
+        """Make durable what was said to the write. See `WriteIntent`."""
+        await self._ledger.keep_answer(self._command, _Said.of(heard).model_dump_json().encode())
+
     async def withdraw(self) -> None:
         """Take it back. See `WriteIntent`."""
         await self._ledger.withdraw(self._command)
-        self._found = self.before = None
+        self._found = self.before = self.heard = None
         log.info("intent-withdrawn")
+
+
+class _Said(BaseModel):
+    """What was said to a write, as it stands in the ledger; no code means success."""
+
+    kind: Literal["refused", "failed", "lost"] = "lost"
+    code: Code | None = None
+    message: str = ""
+    status: int | None = None
+
+    @classmethod
+    def of(cls, heard: Heard) -> _Said:
+        error = heard.error
+        if error is None:
+            return cls()
+        kind = next(kind for kind, each in _ERRORS.items() if isinstance(error, each))
+        return cls(kind=kind, code=error.code, message=error.message, status=error.status)
+
+    def heard(self) -> Heard:
+        if self.code is None:
+            return Heard(None)
+        return Heard(_ERRORS[self.kind](self.code, self.message, status=self.status))
+
+
+_ERRORS: dict[Literal["refused", "failed", "lost"], type[CommandError]] = {
+    "refused": Refused,
+    "failed": Failed,
+    "lost": AnswerLost,
+}

@@ -34,15 +34,24 @@ class Outcome(Generic[Body_co]):
     why: CommandError | None = None
 
 
+@dataclass(frozen=True)
+class Heard:
+    """What the appliance said to a write: success, unless there is an error."""
+
+    error: CommandError | None
+
+
 class WriteIntent(Protocol[Before]):
     """The ledger, as a handler sees it: the intent of this one command.
 
     Attributes:
         before: what was read before an earlier run sent, or may have sent, the write; else None.
-        age: seconds since that was recorded.
+        heard: what an earlier run was told when it sent it; None if nobody knows.
+        age: seconds since the intent was recorded.
     """
 
     before: Before | None
+    heard: Heard | None
     age: float
 
     async def record(self, before: Before) -> None:
@@ -51,6 +60,10 @@ class WriteIntent(Protocol[Before]):
         Raises:
             Waiting: another write on this appliance is not settled yet.
         """
+        ...
+
+    async def keep(self, heard: Heard) -> None:
+        """Make durable what was said to the write, for who reads back later."""
         ...
 
     async def withdraw(self) -> None:

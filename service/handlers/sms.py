@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from service.appliances.ports import NotSent
 from service.errors import AnswerLost, Code, CommandError, Failed, Refused, Waiting
-from service.handlers import Outcome
+from service.handlers import Heard, Outcome
 from service.messages.results import Balance, Conclusion, Effect, SmsActivation, SmsBalance
 
 if TYPE_CHECKING:
@@ -39,19 +39,25 @@ async def activate_sms_license(
     before = intent.before or await appliance.balance()
     if asked.dry_run:
         return Outcome(_result(asked, Effect.NONE, before))
-    answer: CommandError | None
     just_sent = intent.before is None
     if just_sent:
         await intent.record(before)
-        answer = await _activate(asked, appliance, intent)
+        heard = Heard(await _activate(asked, appliance, intent))
     else:
-        answer = AnswerLost(Code.UNREACHABLE, "the activation was interrupted")
-    after = await appliance.balance()
+        heard = intent.heard or Heard(
+            AnswerLost(Code.UNREACHABLE, "the activation was interrupted")
+        )
     # The appliance may still be at it after we stopped waiting: it calls the vendor's servers.
     # Whoever has just lost an answer gives it as long again, however late the request went out.
     least = appliance.settle_time / 2 if just_sent else 0
-    unsettled = max(appliance.settle_time - intent.age, least)
-    return _judge(asked, before, after, answer, unsettled=unsettled)
+    try:
+        after = await appliance.balance()
+        unsettled = max(appliance.settle_time - intent.age, least)
+        return _judge(asked, before, after, heard.error, unsettled=unsettled)
+    except CommandError:
+        if just_sent:
+            await intent.keep(heard)
+        raise
 
 
 async def _activate(

@@ -32,10 +32,12 @@ class Intent:
     Attributes:
         before: what was read before it, as JSON.
         at: when it was recorded.
+        answer: what the appliance said to it, as JSON, where that had to be kept.
     """
 
     before: bytes
     at: datetime
+    answer: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,10 @@ class Ledger(Protocol):
         Raises:
             IntentOpen: another command's write on this appliance is not settled.
         """
+        ...
+
+    async def keep_answer(self, command: Command, answer: bytes) -> None:
+        """Record what the appliance said to an announced write."""
         ...
 
     async def withdraw(self, command: Command) -> None:

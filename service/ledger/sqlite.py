@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from service.messages.commands import Command
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 BEGIN;
 CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
@@ -39,6 +39,7 @@ CREATE TABLE commands (
     appliance TEXT NOT NULL,
     intended_at TEXT,
     before BLOB,
+    answer BLOB,
     concluded_at TEXT,
     conclusion TEXT,
     data BLOB,
@@ -46,17 +47,24 @@ CREATE TABLE commands (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
 INSERT INTO about VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NULL);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
+COMMIT;
+"""
+_FROM_VERSION_1 = """
+BEGIN;
+ALTER TABLE commands ADD COLUMN answer BLOB;
+PRAGMA user_version = 2;
 COMMIT;
 """
 _FIND = """
-SELECT digest, intended_at, before, concluded_at, conclusion, data
+SELECT digest, intended_at, before, answer, concluded_at, conclusion, data
 FROM commands WHERE source = ? AND id = ?
 """
 _INTEND = """
 INSERT INTO commands (source, id, type, digest, appliance, intended_at, before)
 VALUES (?, ?, ?, ?, ?, ?, ?)
 """
+_KEEP = "UPDATE commands SET answer = ? WHERE source = ? AND id = ? AND concluded_at IS NULL"
 _WITHDRAW = "DELETE FROM commands WHERE source = ? AND id = ? AND concluded_at IS NULL"
 _CONCLUDE = """
 INSERT INTO commands (source, id, type, digest, appliance, concluded_at, conclusion, data)
@@ -112,10 +120,10 @@ class SqliteLedger:
         rows = await self._execute(_FIND, key)
         if not rows:
             return None
-        digest, intended_at, before, concluded_at, conclusion, data = rows[0]
+        digest, intended_at, before, answer, concluded_at, conclusion, data = rows[0]
         return Entry(
             digest=digest,
-            intent=Intent(before, parse_instant(intended_at)) if intended_at else None,
+            intent=Intent(before, parse_instant(intended_at), answer) if intended_at else None,
             told=Told(conclusion, data, parse_instant(concluded_at)) if concluded_at else None,
         )
 
@@ -132,6 +140,10 @@ class SqliteLedger:
         except sqlite3.IntegrityError:
             raise IntentOpen(command.data.appliance) from None
         return intent
+
+    async def keep_answer(self, command: Command, answer: bytes) -> None:
+        """Record what was said to an announced write. See `Ledger`."""
+        await self._execute(_KEEP, (answer, *command.key))
 
     async def withdraw(self, command: Command) -> None:
         """Take an intent back. See `Ledger`."""
@@ -216,6 +228,8 @@ async def _prepare(connection: aiosqlite.Connection, path: Path) -> datetime:
         raise ConfigurationError(f"COURIER_LEDGER_URL: {path} was written by a newer courier")
     if version == 0:
         await connection.executescript(_SCHEMA)
+    if version == 1:
+        await connection.executescript(_FROM_VERSION_1)
     async with connection.execute("SELECT created_at FROM about") as cursor:
         (created_at,) = await cursor.fetchone() or (None,)
     return parse_instant(created_at)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import SecretStr
 
+from service.appliances.credentials import Rules
 from service.appliances.fortiauthenticator import FortiAuthenticator
 from service.appliances.fortivoice import FortiVoice
+from service.appliances.inventory import Limits
 from service.messages.commands import LicenseFile
+from service.simulator import ExpireSession, Rule, Simulator
 from service.simulator import FortiAuthenticator as SimulatedFortiAuthenticator
 from service.simulator import FortiVoice as SimulatedFortiVoice
-from service.simulator import Rule, Simulator
 
 if TYPE_CHECKING:
     import ssl
@@ -33,15 +35,36 @@ LICENSE = "AbCd-1234-EFGH-5678-ijkl"
 CONTENT = b"\r\n--not a boundary\r\n\r\n\x00\xff\\\r\n"
 FILE = LicenseFile(name="call center.lic", content=base64.b64encode(CONTENT).decode())  # type: ignore[arg-type]  # as it travels
 
+
+def limited(
+    *, cooldown: float = 300, idle: float = 600, logins: int = 10, breaker_failures: int = 5
+) -> Limits:
+    """Make the service's limits, the defaults unless said otherwise."""
+    rules = Rules(cooldown=cooldown, idle=idle, logins=logins)
+    return Limits(rules, breaker_failures=breaker_failures, share=12)
+
+
+LIMITS = limited()
+
 Write = Callable[[], Awaitable[None]]
 
 
 class RecordingFortiAuthenticator(SimulatedFortiAuthenticator):
-    """One that keeps what it was sent."""
+    """One that keeps what it was sent.
+
+    Attributes:
+        on_expiry: what `ExpireSession` means here, where there are no sessions.
+    """
 
     def __init__(self, name: str, password: str) -> None:
         super().__init__(name, password)
         self.calls: list[tuple[str, Call]] = []
+        self.on_expiry: Callable[[], None] | None = None
+
+    def expire_sessions(self) -> int:
+        if self.on_expiry is not None:
+            self.on_expiry()
+        return super().expire_sessions()
 
     def arrived(self, operation: str, call: Call) -> None:
         super().arrived(operation, call)
@@ -170,7 +193,9 @@ class Sms(Pair):
 
     def __init__(self, simulator: Simulator, inventory: Inventory, secret: Path) -> None:
         super().__init__(secret)
-        self.adapter = inventory.port(self.name, FortiAuthenticator)
+        adapter = inventory.find(self.name)
+        assert isinstance(adapter, FortiAuthenticator)
+        self.adapter = adapter
         simulated = simulator.fortiauthenticator(self.name)
         assert isinstance(simulated, RecordingFortiAuthenticator)
         self.simulated = simulated
@@ -195,6 +220,13 @@ class Sms(Pair):
         self.simulated.password += "-rotated"
         self.set_secret(self.simulated.password)
 
+    def fault(
+        self, action: Action, *operations: str, times: int | None = None, after: int = 0
+    ) -> None:
+        if isinstance(action, ExpireSession):
+            self.simulated.on_expiry = self.end_session
+        super().fault(action, *operations, times=times, after=after)
+
     def written(self) -> int:
         return sum(spent.times for spent in self.simulated.books.spent.values())
 
@@ -212,7 +244,9 @@ class Voice(Pair):
 
     def __init__(self, simulator: Simulator, inventory: Inventory, secret: Path) -> None:
         super().__init__(secret)
-        self.adapter = inventory.port(self.name, FortiVoice)
+        adapter = inventory.find(self.name)
+        assert isinstance(adapter, FortiVoice)
+        self.adapter = adapter
         simulated = simulator.fortivoice(self.name)
         assert isinstance(simulated, RecordingFortiVoice)
         self.simulated = simulated
@@ -252,13 +286,13 @@ KINDS: dict[str, type[Sms | Voice]] = {"fortiauthenticator": Sms, "fortivoice": 
 class Load(Protocol):
     """Reads the simulator's own inventory, in which every table has got `keys` as well."""
 
-    def __call__(self, *, cooldown: float = 300.0, **keys: object) -> Inventory: ...
+    def __call__(self, limits: Limits = ..., **keys: object) -> Inventory: ...
 
 
 class Make(Protocol):
     """Makes the pair of the kind that the test is at, `keys` as in `Load`."""
 
-    def __call__(self, *, cooldown: float = 300.0, **keys: object) -> Pair: ...
+    def __call__(self, limits: Limits = ..., **keys: object) -> Pair: ...
 
 
 def inventory_text(tables: Mapping[str, Mapping[str, object]]) -> str:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.appliances.session import CredentialsRefused
-from service.errors import Code, CommandError, Waiting
+from service.appliances.credentials import CredentialsRefused
+from service.errors import Code, CommandError, Refused, Waiting
 from service.messages.results import DeviceIdentity
 from service.simulator import Answer, Delay, ExpireSession, RotateCookie
 from tests.support.wait import until
@@ -184,6 +184,19 @@ async def test_a_login_brings_no_cookie_of_an_older_session(voice: Voice) -> Non
     await voice.read()
 
     assert sent_cookies(voice, "login") == ["", ""]
+
+
+async def test_a_refusal_that_brings_a_cookie_has_not_rotated_the_session(voice: Voice) -> None:
+    """A server that gives every stranger a cookie with its 403 is not asked for ever."""
+    await voice.read()
+    voice.fault(Answer(status=403, headers={"Set-Cookie": "APSCOOKIE=stranger"}))
+
+    with pytest.raises(Refused) as caught:
+        async with asyncio.timeout(1):
+            await voice.read()
+
+    assert caught.value.code is Code.PERMISSION_DENIED
+    assert voice.logins(reads=1) <= 3
 
 
 async def test_an_answer_that_ends_the_cookie_ends_the_session(voice: Voice) -> None:

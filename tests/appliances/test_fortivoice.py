@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service.appliances.ports import Upload
+from service.appliances.ports import NotSent, Upload
 from service.errors import AnswerLost, Code, Failed, Refused
 from service.messages.commands import LicenseFile
 from service.simulator import Answer, ExpireSession, books
@@ -88,6 +88,49 @@ async def test_a_session_that_is_lost_on_the_way_starts_again_at_the_token(
     assert voice.simulated.books.applied == {DIGEST: 1}
 
 
+async def test_a_session_that_is_lost_at_both_steps_costs_one_login_each_time(
+    voice: Voice,
+) -> None:
+    """What is lost before the apply is begun again, and nobody is told."""
+    await voice.write()
+    voice.fault(ExpireSession(), "token", times=1)
+    voice.fault(ExpireSession(), "upload", times=1)
+
+    await voice.write()
+
+    assert voice.logins(reads=0) == 3
+    assert voice.simulated.books.applied == {DIGEST: 2}
+
+
+@pytest.mark.parametrize("status", [500, 503])
+async def test_an_upload_that_failed_begins_at_the_token_the_next_time(
+    voice: Voice, status: int
+) -> None:
+    """Tokens are good for one use, and nobody knows whether it was used."""
+    voice.fault(Answer(status=status, when="after"), "upload", times=1)
+    with pytest.raises(Failed):
+        await voice.write()
+
+    await voice.write()
+
+    assert (voice.requests("token"), voice.requests("upload")) == (2, 2)
+    assert voice.simulated.books.applied == {DIGEST: 1}
+
+
+async def test_an_apply_whose_session_was_given_up_meanwhile_was_certainly_not_sent(
+    voice: Voice,
+) -> None:
+    """Others found the session over first: nothing is sent in another one, and all may be tried."""
+    write = await voice.ready()
+    voice.end_session()
+    await voice.read()
+
+    with pytest.raises(NotSent):
+        await write()
+
+    assert (voice.requests("apply"), voice.written()) == (0, 0)
+
+
 async def test_an_upload_that_is_denied_in_a_new_session_too_is_refused(voice: Voice) -> None:
     """One new login, one repetition from the token on, then it is a permission."""
     voice.fault(Answer(status=403), "upload")
@@ -109,7 +152,6 @@ async def test_an_upload_that_is_denied_in_a_new_session_too_is_refused(voice: V
         Answer(json={"token": "", "id": ""}),
         Answer(json={"token": 7, "id": 7}),
         Answer(json={"errorType": 1, "token": "t", "id": "i"}),
-        Answer(status=400),
         Answer(status=404),
     ],
     ids=str,
@@ -140,15 +182,30 @@ async def test_a_step_that_meets_an_appliance_in_trouble_has_failed(
     assert (caught.value.code, caught.value.status) == (Code.APPLIANCE_ERROR, 500)
 
 
-async def test_a_licence_file_that_the_appliance_does_not_want_is_refused(voice: Voice) -> None:
-    """400 is the documented refusal; the file is applied nowhere and not sent again."""
-    voice.fault(Answer(status=400, json={"errorType": 1}), "apply")
+@pytest.mark.parametrize(
+    ("operation", "status"), [("upload", 400), ("upload", 413), ("apply", 400)]
+)
+async def test_a_licence_file_that_the_appliance_does_not_want_is_refused(
+    voice: Voice, operation: str, status: int
+) -> None:
+    """Nothing in the request but the file is ours; it is applied nowhere and not sent again."""
+    voice.fault(Answer(status=status, json={"errorType": 1}), operation)
 
-    with pytest.raises(Refused, match="fvc-1 refuses the licence file") as caught:
+    with pytest.raises(Refused, match=r"^fvc-1 refuses the licence$") as caught:
         await voice.write()
 
-    assert (caught.value.code, caught.value.status) == (Code.LICENSE_REFUSED, 400)
-    assert (voice.requests("apply"), voice.written()) == (1, 0)
+    assert (Code.LICENSE_REFUSED, status) == (caught.value.code, caught.value.status)
+    assert (voice.requests(operation), voice.written()) == (1, 0)
+
+
+async def test_a_token_that_is_refused_is_no_refused_file(voice: Voice) -> None:
+    """The file has not been shown by then: 400 is not what the guide allows."""
+    voice.fault(Answer(status=400), "token")
+
+    with pytest.raises(Failed) as caught:
+        await voice.write()
+
+    assert (caught.value.code, caught.value.status) == (Code.UNEXPECTED_ANSWER, 400)
 
 
 @pytest.mark.parametrize(

@@ -2,93 +2,47 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 import trustme
 
-from service.appliances.answers import Kind, Operation
-from service.appliances.http import Http
 from service.appliances.ports import NotSent
 from service.appliances.visit import Visit, visit
-from service.errors import AnswerLost, Code, CommandError, Failed
+from service.errors import AnswerLost, Code, Failed
 from service.simulator import Answer, Hang, Reset, Truncate
 from tests.appliances.cable import Cable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from service.simulator.actions import Decision
     from tests.appliances.pairs import Make, Pair, Voice
 
-EXCEPTIONS = [
-    each
-    for _, each in sorted(vars(httpx).items())
-    if isinstance(each, type) and issubclass(each, Exception)
-]
-"""Every exception that this httpx has: one that a newer version adds is tested as well."""
 
-NEVER_LEFT = {
-    *("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError"),
-    *("UnsupportedProtocol", "LocalProtocolError", "InvalidURL"),
-}
-"""What httpx's own transport raises only while nothing of the request has been sent."""
+@pytest.fixture
+def abroad(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Be where the clocks show another time than UTC."""
+    with monkeypatch.context() as there:
+        there.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
 
 
-class Raising(dict[str, str]):
-    """Headers that end in an exception when httpx reads them: where it can be made to raise any."""
+async def refuses_the_certificate(pair: Pair, reason: str, key: str = "ca_file") -> None:
+    """Read in vain: nothing arrives, and the error says what to repair, and where."""
+    with pytest.raises(NotSent) as caught:
+        await pair.read()
 
-    def __init__(self, error: Exception) -> None:
-        super().__init__()
-        self.error = error
-        self.read = 0
-
-    def items(self) -> NoReturn:
-        self.read += 1
-        raise self.error
-
-
-def made(kind: type[Exception]) -> Exception:
-    """Make an exception of httpx, each of which wants other arguments."""
-    request = httpx.Request("GET", "https://appliance.example")
-    if issubclass(kind, httpx.HTTPStatusError):
-        return kind("told", request=request, response=httpx.Response(500, request=request))
-    if kind in {httpx.StreamConsumed, httpx.StreamClosed}:
-        return kind()
-    if kind in {httpx.ResponseNotRead, httpx.RequestNotRead}:
-        return kind()
-    return kind("told")
-
-
-@pytest.mark.parametrize("exception", EXCEPTIONS)
-@pytest.mark.parametrize("kind", Kind)
-async def test_every_exception_of_httpx_becomes_one_of_ours(
-    kind: Kind, exception: type[Exception]
-) -> None:
-    """Nothing of httpx leaves the module, and each says whether the request can have left."""
-    http = Http(
-        "fac-1",
-        "https://127.0.0.1:9",
-        tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
-        concurrency=1,
-        connect_timeout=1,
-        read_timeout=1,
-    )
-    if exception.__name__ in NEVER_LEFT:
-        expected: type[CommandError] = NotSent
-    else:
-        expected = AnswerLost if kind is Kind.WRITE else Failed
-    raising = Raising(made(exception))
-
-    with pytest.raises(CommandError) as caught:
-        await http.send(Operation("any", "PUT", "/", kind), sign=lambda: raising)
-    await http.close()
-
-    assert (expected, Code.UNREACHABLE) == (type(caught.value), caught.value.code)
-    stale = exception is httpx.RemoteProtocolError and kind is Kind.READ
-    assert raising.read == 1 + stale
+    assert caught.value.code is Code.UNREACHABLE
+    assert caught.value.message.startswith(f"{pair.name} cannot be reached: its certificate")
+    assert reason in caught.value.message
+    assert caught.value.message.endswith(f"; see {key}")
+    assert not pair.simulated.books.requests
 
 
 @pytest.mark.parametrize(
@@ -304,12 +258,17 @@ async def test_retry_after_is_kept_where_it_can_be_read(
     assert seconds == caught.value.retry_after
 
 
-async def test_retry_after_may_be_a_date(pair: Pair) -> None:
-    """RFC 9110, 10.2.3: the instant's distance counts."""
+@pytest.mark.parametrize(
+    "form",
+    ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %d %H:%M:%S %Y"],
+    ids=["IMF-fixdate", "RFC 850", "asctime"],
+)
+@pytest.mark.usefixtures("abroad")
+async def test_retry_after_may_be_a_date(pair: Pair, form: str) -> None:
+    """RFC 9110, 10.2.3 and 5.6.7: in three forms, all of them UTC."""
     await pair.read()
     instant = datetime.now(UTC) + timedelta(seconds=90)
-    header = instant.strftime("%a, %d %b %Y %H:%M:%S GMT")
-    pair.fault(Answer(status=503, headers={"Retry-After": header}))
+    pair.fault(Answer(status=503, headers={"Retry-After": instant.strftime(form)}))
 
     with pytest.raises(Failed) as caught:
         await pair.read()
@@ -318,14 +277,18 @@ async def test_retry_after_may_be_a_date(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "known", "hours"),
-    [("127.0.0.1", False, 1), ("elsewhere.example", True, 1), ("127.0.0.1", True, -1)],
+    ("name", "known", "hours", "reason", "key"),
+    [
+        ("127.0.0.1", False, 1, "unable to get local issuer certificate", "ca_file"),
+        ("elsewhere.example", True, 1, "IP address mismatch", "url"),
+        ("127.0.0.1", True, -1, "certificate has expired", "ca_file"),
+    ],
     ids=["unknown authority", "other name", "expired"],
 )
 async def test_a_certificate_that_is_not_trusted_is_unreachable(
-    make: Make, tmp_path: Path, name: str, *, known: bool, hours: int
+    make: Make, tmp_path: Path, name: str, reason: str, key: str, *, known: bool, hours: int
 ) -> None:
-    """Nothing is sent to a stranger, and the error says which appliance and which key."""
+    """Nothing is sent to a stranger; the error names the appliance, the reason and the key."""
     authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     until = datetime.now(UTC) + timedelta(hours=hours)
     authority.issue_cert(name, not_after=until).configure_cert(context)
@@ -333,11 +296,23 @@ async def test_a_certificate_that_is_not_trusted_is_unreachable(
     await make().serve_with(context)
     pair = make(ca_file=str(tmp_path / "other.pem")) if known else make()
 
-    with pytest.raises(NotSent, match=rf"{pair.name} .*certificate.*ca_file") as caught:
-        await pair.read()
+    await refuses_the_certificate(pair, reason, key)
 
-    assert caught.value.code is Code.UNREACHABLE
-    assert not pair.simulated.books.requests
+
+async def test_a_certificate_that_signed_itself_is_unreachable(make: Make, tmp_path: Path) -> None:
+    """Appliances come with one; nobody trusts it unasked."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    own = tmp_path / "own.pem"
+    own.write_bytes(authority.private_key_pem.bytes() + authority.cert_pem.bytes())
+    context.load_cert_chain(own)
+    await make().serve_with(context)
+
+    await refuses_the_certificate(make(), "self-signed certificate")
+
+
+async def test_without_a_ca_file_the_systems_authorities_count(make: Make) -> None:
+    """Verification is on unless somebody wrote otherwise."""
+    await refuses_the_certificate(make(ca_file=None), "unable to get local issuer certificate")
 
 
 async def test_an_appliance_without_tls_behind_https_is_unreachable(make: Make) -> None:

@@ -11,7 +11,7 @@ import trustme
 from service.appliances.inventory import Inventory
 from service.appliances.ports import DeviceInventory, SmsLicensing, VoiceLicensing
 from service.errors import Code, ConfigurationError, Refused, Waiting
-from tests.appliances.pairs import inventory_text
+from tests.appliances.pairs import LIMITS, inventory_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ GOOD: dict[str, object] = {
     "kind": "fortivoice",
     "url": "https://fvc.example.net",
     "username": "admin",
-    "password_file": "/run/secrets/fvc",
+    "password_file": __file__,  # any text will do
 }
 CANARY = "hunter2"
 
@@ -41,7 +41,7 @@ def complaint(tmp_path: Path) -> Try:
         path = tmp_path / "appliances.toml"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         with pytest.raises(ConfigurationError) as caught:
-            Inventory.load(path, cooldown=300)
+            Inventory.load(path, LIMITS)
         for line in str(caught.value).splitlines():
             assert line.startswith(f"{path}: ")
         return str(caught.value).replace(f"{path}: ", "")
@@ -154,7 +154,7 @@ def test_an_inventory_that_cannot_be_read_names_its_setting(tmp_path: Path) -> N
     """It is the setting that leads to it."""
     for path in (tmp_path / "missing.toml", tmp_path):
         with pytest.raises(ConfigurationError, match=rf"^COURIER_APPLIANCES_FILE: {path} "):
-            Inventory.load(path, cooldown=300)
+            Inventory.load(path, LIMITS)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"\0\xff"])
@@ -169,6 +169,79 @@ def test_a_ca_file_that_cannot_be_used_is_a_mistake(
     told = complaint(inventory_text({"fvc-1": GOOD | {"ca_file": str(authority)}}))
 
     assert re.fullmatch(r"\[appliances\.fvc-1\] ca_file: .+", told)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "cannot be read"),
+        (b"\xff\xfe", "cannot be read"),
+        (b"", "is empty"),
+        (b"\r\n", "is empty"),
+    ],
+)
+def test_a_password_file_that_holds_none_is_a_mistake(
+    complaint: Try, tmp_path: Path, content: bytes | None, said: str
+) -> None:
+    """It is looked at when the inventory is read, not when the first command waits."""
+    secret = tmp_path / "password"
+    if content is not None:
+        secret.write_bytes(content)
+
+    told = complaint(inventory_text({"fvc-1": GOOD | {"password_file": str(secret)}}))
+
+    assert re.fullmatch(rf"\[appliances\.fvc-1\] password_file: .*{said}.*", told)
+
+
+@pytest.mark.parametrize(("value", "said"), [(None, "cannot be read"), ("", "is empty")])
+def test_a_variable_that_holds_no_password_is_a_mistake(
+    complaint: Try, monkeypatch: pytest.MonkeyPatch, value: str | None, said: str
+) -> None:
+    """Whoever forgot to set it learns so at the start."""
+    monkeypatch.delenv("FVC_PASSWORD", raising=False)
+    if value is not None:
+        monkeypatch.setenv("FVC_PASSWORD", value)
+
+    told = complaint(
+        inventory_text({"fvc-1": GOOD | {"password_file": None, "password_env": "FVC_PASSWORD"}})
+    )
+
+    assert re.fullmatch(rf"\[appliances\.fvc-1\] password_env: .*{said}.*", told)
+
+
+def test_every_file_that_cannot_be_used_has_its_line(complaint: Try, tmp_path: Path) -> None:
+    """Of all tables, in their order."""
+    missing = {"password_file": str(tmp_path / "a"), "ca_file": str(tmp_path / "b")}
+    told = complaint(
+        inventory_text(
+            {
+                "a": GOOD | {"password_file": missing["password_file"]},
+                "b": GOOD | {"ca_file": missing["ca_file"]},
+                "c": GOOD | {"password_file": None, "password_env": "NOBODY_HAS_SET_THIS"},
+            }
+        )
+    )
+
+    assert [line.partition(": ")[0] for line in told.splitlines()] == [
+        "[appliances.a] password_file",
+        "[appliances.b] ca_file",
+        "[appliances.c] password_env",
+    ]
+
+
+@pytest.mark.parametrize("key", ["ca_file", "password_file"])
+def test_a_path_that_no_file_can_have_is_a_mistake(complaint: Try, key: str) -> None:
+    """It is told like any other: an exception would end the watch over the file."""
+    told = complaint(inventory_text({"fvc-1": GOOD | {key: "/a\0b"}}))
+
+    assert told.startswith(f"[appliances.fvc-1] {key}: ")
+
+
+def test_a_ca_file_that_nobody_would_look_at_is_a_mistake(complaint: Try) -> None:
+    """Who names an authority wants the certificate verified; verify_tls = false says otherwise."""
+    told = complaint(inventory_text({"fvc-1": GOOD | {"ca_file": "/ca", "verify_tls": False}}))
+
+    assert re.fullmatch(r"\[appliances\.fvc-1\]: .*ca_file.*verify_tls = false.*", told)
 
 
 async def test_http_is_taken_and_warned_about(make: Make, lines: list[EventDict]) -> None:
@@ -209,8 +282,10 @@ async def test_a_url_may_end_in_a_slash(make: Make) -> None:
 async def test_the_password_may_stand_in_the_environment(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is read at every login: a new one needs no restart."""
+    """It is read at every login: a new one needs no restart, and one that went away is awaited."""
+    monkeypatch.setenv("APPLIANCE_PASSWORD", "of the start")
     pair = make(password_file=None, password_env="APPLIANCE_PASSWORD")
+    monkeypatch.delenv("APPLIANCE_PASSWORD")
     with pytest.raises(Waiting, match=r"cannot be read at \$APPLIANCE_PASSWORD$") as caught:
         await pair.read()
     assert caught.value.code is Code.CREDENTIALS_REFUSED
@@ -236,14 +311,21 @@ async def test_a_password_file_is_read_again_at_every_login(pair: Pair) -> None:
     assert pair.logins(reads=3) == 3
 
 
-async def test_a_password_file_that_is_no_text_is_told(pair: Pair, tmp_path: Path) -> None:
-    """It waits for a person, like refused credentials."""
-    (tmp_path / f"{pair.name}.password").write_bytes(b"\xff\xfe")
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"", b"\r\n"])
+async def test_a_password_that_went_away_later_is_waited_for(
+    pair: Pair, tmp_path: Path, content: bytes | None
+) -> None:
+    """Somebody may be writing it just now: nothing is sent without one, and the next is taken."""
+    secret = tmp_path / f"{pair.name}.password"
+    secret.unlink() if content is None else secret.write_bytes(content)
 
-    with pytest.raises(Waiting, match=rf"{pair.name} cannot be read at") as caught:
+    with pytest.raises(Waiting, match=rf"the password of {pair.name} ") as caught:
         await pair.read()
 
     assert caught.value.code is Code.CREDENTIALS_REFUSED
+    assert pair.requests(pair.login) == 0
+    pair.set_secret(pair.simulated.password)
+    await pair.read()
 
 
 async def test_the_environments_proxies_are_not_used(
@@ -273,10 +355,11 @@ def test_an_unknown_appliance_is_refused(load: Load) -> None:
     ("name", "port"),
     [("fac-1", VoiceLicensing), ("fac-1", DeviceInventory), ("fvc-1", SmsLicensing)],
 )
-def test_an_appliance_of_another_kind_is_refused(load: Load, name: str, port: type) -> None:
+async def test_an_appliance_of_another_kind_is_refused(load: Load, name: str, port: type) -> None:
     """Repeating the command will not help: the inventory says what the appliance is."""
     with pytest.raises(Refused, match=name) as caught:
-        load().port(name, port)
+        async with load().visiting(name, port):
+            pass
 
     assert caught.value.code is Code.WRONG_APPLIANCE_KIND
 
@@ -285,6 +368,8 @@ def test_an_appliance_of_another_kind_is_refused(load: Load, name: str, port: ty
     ("name", "port"),
     [("fac-1", SmsLicensing), ("fvc-1", VoiceLicensing), ("fvc-1", DeviceInventory)],
 )
-def test_an_appliance_is_given_as_what_it_can_do(load: Load, name: str, port: type) -> None:
+async def test_an_appliance_is_given_as_what_it_can_do(load: Load, name: str, port: type) -> None:
     """One appliance may have several capabilities, each its own port."""
-    assert name == load().port(name, port).name
+    async with load().visiting(name, port) as appliance:
+        assert name == appliance.name
+        assert isinstance(appliance, port)

@@ -9,12 +9,17 @@ import pytest
 
 from service.appliances.answers import Kind, Operation
 from service.appliances.http import Http
+from service.appliances.ports import DeviceInventory, SmsLicensing
 from service.errors import AnswerLost, Waiting
 from service.simulator import Hang
+from tests.appliances.pairs import LIMITS, Sms, Voice
 from tests.support.wait import until
 
 if TYPE_CHECKING:
-    from tests.appliances.pairs import Make, Pair, Sms, Voice
+    from pathlib import Path
+
+    from tests.appliances.pairs import Load, Make, Pair, RecordingSimulator
+    from tests.support.clock import Clock
 
 
 @pytest.mark.parametrize("slots", [1, 3])
@@ -28,6 +33,21 @@ async def test_no_more_requests_are_in_flight_than_the_inventory_allows(
     await pair.stampede(20)
 
     assert slots == pair.simulated.books.in_flight_peak
+
+
+async def test_requests_in_flight_are_counted(pair: Pair) -> None:
+    """Who watches sees how busy an appliance is: never more than its slots, and nothing left."""
+    await pair.read()
+    assert pair.adapter.status().in_flight == 0
+    pair.fault(Hang())
+    crowd = asyncio.create_task(pair.stampede(20))
+    await until(lambda: pair.simulated.books.in_flight == 4)
+    assert pair.adapter.status().in_flight == 4
+
+    crowd.cancel()
+    await asyncio.wait([crowd])
+
+    assert pair.adapter.status().in_flight == 0
 
 
 async def test_writers_take_turns_in_order_of_arrival(pair: Pair) -> None:
@@ -145,6 +165,8 @@ async def test_an_answer_that_trickles_for_ever_is_given_up() -> None:
         concurrency=1,
         connect_timeout=0.1,
         read_timeout=0.1,
+        breaker_failures=5,
+        writing=asyncio.Lock(),
     )
     with pytest.raises(AnswerLost, match="timed out"):
         await http.send(Operation("any", "PUT", "/", Kind.WRITE))
@@ -152,3 +174,42 @@ async def test_an_answer_that_trickles_for_ever_is_given_up() -> None:
     await over.wait()
     server.close()
     await server.wait_closed()
+
+
+async def test_a_hung_appliance_takes_no_more_than_its_share_and_others_go_on(
+    clock: Clock, load: Load, simulator: RecordingSimulator, tmp_path: Path
+) -> None:
+    """What is beyond it goes back to the broker soon, and before long at once."""
+    inventory = load()
+    sms = Sms(simulator, inventory, tmp_path / "fac-1.password")
+    voice = Voice(simulator, inventory, tmp_path / "fvc-1.password")
+    inside: list[Voice] = []
+
+    async def deliver() -> None:
+        async with inventory.visiting("fvc-1", DeviceInventory):
+            inside.append(voice)
+            await voice.read()
+
+    await voice.read()
+    voice.fault(Hang())
+    crowd = [asyncio.create_task(deliver()) for _ in range(50)]
+    await until(lambda: voice.simulated.books.in_flight == 4)
+    assert len(inside) == LIMITS.share
+
+    for _ in range(20):
+        async with inventory.visiting("fac-1", SmsLicensing):
+            await sms.read()
+    assert not any(task.done() for task in crowd)
+    clock.forward(1)
+    sent_back, _ = await asyncio.wait(crowd, timeout=0.1)
+
+    assert 50 - LIMITS.share == len(sent_back)
+    assert {(Waiting, "fvc-1 is busy")} == {
+        (type(error), str(error)) for error in (task.exception() for task in sent_back)
+    }
+    with pytest.raises(Waiting, match="fvc-1 is busy"):
+        async with asyncio.timeout(0.5):
+            await deliver()
+    for task in crowd:
+        task.cancel()
+    await asyncio.wait(crowd)

@@ -176,6 +176,36 @@ async def test_a_count_that_disagrees_with_the_rows_is_told(
     assert len(macs(listed)) >= 3
 
 
+@pytest.mark.parametrize(
+    ("counts", "found", "total", "complete"),
+    [
+        ([7, 9], 7, 9, False),
+        ([9, 7], 7, 7, True),
+        ([7, None], 7, 7, True),
+        ([None, 7], 7, 7, True),
+        ([2, 7], 7, 7, True),
+        ([7, 2], 7, 2, False),
+    ],
+)
+async def test_a_count_that_changes_on_the_way_is_believed_as_it_was_said_last(
+    voice: Voice, counts: list[object], found: int, total: int, *, complete: bool
+) -> None:
+    """Phones come and go while a list is read; what was read is compared with the last count."""
+    pages = [{"collection": [phones.phone(at) for at in range(3)]}]
+    pages += [{"collection": [phones.phone(at) for at in range(3, 6)]}]
+    pages += [{"collection": [phones.phone(6)]}, {"collection": []}]
+    for place, page in enumerate(pages):
+        count = counts[0] if place == 0 else counts[1]
+        more = place < len(pages) - 2
+        listed = page | {"totalRemoteCount": count, "nextPage": more}
+        voice.fault(Answer(json=listed), times=1)
+
+    told = await voice.read()
+
+    assert expected(found) == macs(told)
+    assert (total, None, complete) == (told.total, told.next, told.complete)
+
+
 @pytest.mark.parametrize("total", [None, -1, "many", 1.5, True, 2**53, "9" * 5000, [3]])
 async def test_a_count_that_cannot_be_is_not_known(voice: Voice, total: object) -> None:
     """Integers are whole, from 0 to below 2**53; the rows are worth something without them."""

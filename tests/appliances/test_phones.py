@@ -183,6 +183,32 @@ async def test_search_and_filter_are_encoded_once(voice: Voice) -> None:
 
 
 @pytest.mark.parametrize(
+    "search",
+    [
+        "f4:&reqAction=3",
+        "f4:#",
+        "f4:%26reqAction=3",
+        "f4:+ff",
+        'f4:"}',
+        "f4:;ff",
+        "f4:\r\nX: 1",
+        "ü:",
+    ],
+)
+async def test_a_fragment_is_a_value_and_never_a_part_of_the_query(
+    voice: Voice, search: str
+) -> None:
+    """Contracts keep such fragments out; if one came in, it would be looked for, and no more."""
+    await voice.read(search=search, unassigned_only=True)
+
+    assert [name for name, _ in query_of(voice)] == [
+        *("reqAction", "mdomain", "startIndex", "pageSize", "extraParam", "jsonPayload")
+    ]
+    asked = dict(query_of(voice))
+    assert (asked["reqAction"], asked["extraParam"]) == ("1", f"quickSearch:{search}")
+
+
+@pytest.mark.parametrize(
     ("search", "unassigned_only", "places"),
     [
         (None, True, [3, 6]),

@@ -2,11 +2,12 @@
 
 import asyncio
 import json
+from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 from uuid import uuid4
 
 import aio_pika
@@ -15,6 +16,7 @@ from jsonschema import Draft202012Validator
 from pamqp.common import FieldValue
 from typing_extensions import Unpack
 
+from tests.support.canaries import Canaries, Told
 from tests.support.wait import until
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
@@ -69,12 +71,23 @@ def command(name: str, data: Json, *, id: str | None = None, **attributes: objec
 
 
 class Workflow:
-    """Bound to all events before it sends anything."""
+    """Bound to all events before it sends anything.
+
+    Attributes:
+        at: all workflows that there were, by the address that they worked at.
+        heard: the events, in order.
+        replies: what came to the queue of `reply_to`.
+        canaries: the licences and files that it sent.
+    """
+
+    at: ClassVar[dict[str, list["Workflow"]]] = defaultdict(list)
 
     def __init__(self, connection: AbstractRobustConnection, channel: AbstractChannel) -> None:
         self._connection = connection
         self.channel = channel
         self.heard: list[Heard] = []
+        self.replies: list[AbstractIncomingMessage] = []
+        self.canaries = Canaries()
 
     async def listen(self) -> None:
         queue = await self.channel.declare_queue(
@@ -87,6 +100,23 @@ class Workflow:
         event = json.loads(message.body)
         self.heard.append(Heard(message.routing_key or "", event, message))
         await message.ack()
+
+    async def reply_to(self) -> str:
+        """Name a queue of its own, for those who shall answer it directly."""
+        queue = await self.channel.declare_queue(exclusive=True)
+        await queue.consume(self._on_reply, no_ack=True)
+        return queue.name
+
+    async def _on_reply(self, message: AbstractIncomingMessage) -> None:
+        self.replies.append(message)
+
+    def told(self) -> list[Told]:
+        """Everything that it heard: bodies, headers, properties."""
+        messages = [(f"the event {each.routing_key}", each.message) for each in self.heard]
+        messages += [("a reply", each) for each in self.replies]
+        return [
+            (where, f"{message.body.decode()}\n{message.info()}") for where, message in messages
+        ]
 
     async def send(self, *documents: Json, **properties: Unpack[Properties]) -> None:
         exchange = await self.channel.get_exchange("courier.commands", ensure=False)
@@ -103,6 +133,7 @@ class Workflow:
         """Publish any bytes as a command."""
         if exchange is None:
             exchange = await self.channel.get_exchange("courier.commands", ensure=False)
+        self.canaries.add_message(body)
         message = aio_pika.Message(body, delivery_mode=2, **properties)
         await exchange.publish(message, routing_key)
 
@@ -127,6 +158,7 @@ async def working(url: str) -> AsyncIterator[Workflow]:
     connection = await aio_pika.connect_robust(url, reconnect_interval=0.5)
     async with connection:
         workflow = Workflow(connection, await connection.channel())
+        Workflow.at[url].append(workflow)
         await workflow.listen()
         yield workflow
 

@@ -11,9 +11,21 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from tests.support.canaries import Canaries
 from tests.support.rabbit import Rabbit
-from tests.support.stand import Appliances, Service, Stand, standing
+from tests.support.stand import Appliances, Process, Service, Stand, standing
 from tests.support.workflow import Workflow, working
+
+
+@pytest.fixture(autouse=True)
+def _nothing_secret_is_written() -> Iterator[None]:
+    """Look through what programs wrote that belong to no stand, for what is a secret by its form.
+
+    A stand knows its secrets and does more, when it ends.
+    """
+    yield
+    strays, Process.strays[:] = Process.strays[:], []
+    Canaries().check(told for process in strays for told in process.told())
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
-"""Starting: cold, twice, on a broker that differs, with settings that cannot be used."""
+"""Starting: cold, twice, on a broker that differs, with settings that cannot be used; checking."""
 
+import json
+import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -9,7 +11,7 @@ import aio_pika
 import httpx
 import pytest
 
-from tests.support.stand import Service, Stand
+from tests.support.stand import Appliances, Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, gather_answers, licence
 
@@ -154,3 +156,69 @@ async def test_a_ledger_that_cannot_be_written_is_waited_for(
     assert "succeeded" == heard.data["conclusion"]
     assert 1 == (await appliances.books("fac-1"))["posts"][licence(1)]
     assert 1 == len(service.events("command-received"))
+
+
+TROUBLES = {
+    "fac-2": ["refuses the credentials"],
+    "fvc-1": ["cannot be reached"],
+    "fvc-2": ["certificate is not trusted", "ca_file"],
+    "fvc-3": ["certificate is not trusted", "expired"],
+    "fvc-4": ["certificate is not trusted", "mismatch"],
+}
+"""Appliances that cannot be logged into, and words of the reason."""
+PLAYED = ["fac-1", *TROUBLES, "fvc-5"]
+
+
+async def troubled(stand: Stand) -> Appliances:
+    appliances = await stand.appliances("--fortiauthenticators", "2", "--fortivoices", "5")
+    (appliances.inventory.parent / "fac-2.password").write_text("hunter2")
+    async with httpx.AsyncClient(base_url=appliances.control) as client:
+        (await client.post("/fvc-1/stop")).raise_for_status()
+        for name, kind in (("fvc-2", "self-signed"), ("fvc-3", "expired"), ("fvc-4", "wrong-name")):
+            answer = await client.put(f"/{name}/certificate", json={"kind": kind})
+            answer.raise_for_status()
+    return appliances
+
+
+async def test_check_logs_into_every_appliance_once(stand: Stand) -> None:
+    """Into those that refuse it, too; what is well and what is not is one row each."""
+    appliances = await troubled(stand)
+    exit_code, output = await stand.courier("check", "--json")
+    found = {each["what"]: each for each in json.loads(output.splitlines()[-1])}
+    assert 1 == exit_code
+    assert ["settings", "broker", "ledger", *sorted(PLAYED)] == list(found)
+    assert set(TROUBLES) == {what for what, each in found.items() if not each["ok"]}
+    for name, words in TROUBLES.items():
+        assert [] == [word for word in [name, *words] if word not in found[name]["detail"]]
+    books = {name: await appliances.books(name) for name in PLAYED}
+    # A FortiAuthenticator has no login but the first request; the second is what it is for.
+    assert ({"balance": 2}, 0) == (books["fac-1"]["requests"], books["fac-1"]["refused_logins"])
+    assert ({"balance": 1}, 1) == (books["fac-2"]["requests"], books["fac-2"]["refused_logins"])
+    assert (1, 1) == (books["fvc-5"]["logins"], books["fvc-5"]["requests"]["login"])
+    assert [{}] * 4 == [books[f"fvc-{number}"]["requests"] for number in range(1, 5)]
+
+
+async def test_check_shows_a_table_to_a_person(stand: Stand) -> None:
+    """Each appliance has its row with the reason, and no secret stands in it."""
+    await troubled(stand)
+    exit_code, output = await stand.courier("check")
+    assert 1 == exit_code
+    _, *rows = re.split(r"\n (?=ok |failed )", output)
+    told = [" ".join(row.split()) for row in rows]
+    for name in PLAYED:
+        (row,) = [row for row in told if name == row.split()[1]]
+        assert ("failed" if name in TROUBLES else "ok") == row.split()[0]
+        assert [] == [word for word in TROUBLES.get(name, []) if word not in row]
+    assert "hunter2" not in output
+
+
+async def test_check_is_well_when_every_login_works(stand: Stand) -> None:
+    """Exit code 0; every session that it opened is logged out of."""
+    appliances = await stand.appliances()
+    async with httpx.AsyncClient(base_url=appliances.control) as client:
+        logout = {"logout_path": "/api/v1/VoiceadminLogout"}
+        (await client.patch("/switches/fvc-1", json=logout)).raise_for_status()
+    exit_code, output = await stand.courier("check")
+    assert 0 == exit_code, output
+    assert 2 == output.count("login works")
+    assert {"logout": 1} == (await appliances.books("fvc-1"))["sessions_ended"]

@@ -1,12 +1,34 @@
 """What more than one file needs: a ledger, and appliances that remember."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from service.ledger.sqlite import SqliteLedger
+from service.telemetry import configure
+from tests.support.clock import Clock
 from tests.unit.fakes import FakeFac, FakeFvc
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Time that the test can put forward; it is named first in a test (see `Clock`)."""
+    return Clock.put_up(monkeypatch)
+
+
+@pytest.fixture(autouse=True)
+def _event_log() -> Iterator[None]:
+    """Have the log as the service writes it, all levels: `tests/conftest.py` looks through it."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    configure(log_format="json", level="DEBUG")
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
 
 
 @pytest.fixture

@@ -8,16 +8,21 @@ from typing import Generic, TypeVar
 
 from pydantic import SecretStr
 
-from service.appliances.inventory import Inventory
-from service.appliances.ports import Upload
+from service.appliances.credentials import Rules
+from service.appliances.inventory import Inventory, Limits
+from service.appliances.ports import Status, Upload
 from service.appliances.visit import visit
 from service.errors import CommandError
 from service.execution import Execution
+from service.handlers import Heard
 from service.ledger import Ledger
 from service.messages.commands import LicenseFile
 from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
 
 B = TypeVar("B")
+
+RULES = Rules(cooldown=300, idle=600, logins=10)
+LIMITS = Limits(RULES, breaker_failures=5, share=12)
 
 
 def asked() -> None:
@@ -36,6 +41,7 @@ class Fake:
         answer: raised by every write, after it had its effect.
         gate: reads wait for it.
         busy: raised instead of the right to write.
+        standing: how things stand with it.
     """
 
     def __init__(self, name: str) -> None:
@@ -46,6 +52,7 @@ class Fake:
         self.gate = asyncio.Event()
         self.gate.set()
         self.busy: CommandError | None = None
+        self.standing = Status("open", "closed", 0, 1, 0)
         self.reads = 0
         self._lock = asyncio.Lock()
 
@@ -59,7 +66,10 @@ class Fake:
         async with self._lock:
             yield
 
-    async def close(self) -> None:
+    def status(self) -> Status:
+        return self.standing
+
+    async def close(self, reason: str) -> None:  # noqa: ARG002  # the port's
         self.gate.set()
 
     async def _read(self) -> None:
@@ -156,12 +166,14 @@ class FakeIntent(Generic[B]):
 
     Attributes:
         before: what an earlier run recorded.
+        heard: what it was told.
         age: seconds since then.
         refusal: why nothing may be recorded now.
         history: what happened to it, in order.
     """
 
     before: B | None = None
+    heard: Heard | None = None
     age: float = 0.0
     refusal: CommandError | None = None
     history: list[str] = field(default_factory=list)
@@ -171,6 +183,10 @@ class FakeIntent(Generic[B]):
             raise self.refusal
         self.before = before
         self.history.append("recorded")
+
+    async def keep(self, heard: Heard) -> None:
+        self.heard = heard
+        self.history.append("kept")
 
     async def withdraw(self) -> None:
         self.before = None
@@ -182,7 +198,7 @@ def executing(
 ) -> Execution:
     """The real thing around these appliances, with three delays."""
     return Execution(
-        Inventory({each.name: each for each in appliances}),
+        Inventory(appliances, LIMITS),
         ledger,
         source="/courier",
         retry_delays=(5, 30, 120),

@@ -1,11 +1,16 @@
 """Which conclusion follows from what a command met, and when it comes back."""
 
 import asyncio
+import io
 import json
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import structlog
+from jsonschema import Draft202012Validator
 
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
 from service.execution import Execution, Retry
@@ -13,6 +18,7 @@ from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
 from service.messages.wire import format_instant, now
+from service.telemetry import about, configure
 from tests.unit.fakes import FakeFac, FakeFvc, executing
 from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
 
@@ -21,6 +27,7 @@ BROKEN: Final = Failed(Code.APPLIANCE_ERROR, "503", status=503)
 BUSY: Final = Waiting(Code.BUSY, "busy")
 QUERY: Final = command("query-sms-balance", id="q-1")
 PAST: Final = "2020-01-01T00:00:00Z"
+SCHEMA: Final = Path(__file__).parents[2] / "contracts/event-log/v1.schema.json"
 
 
 @pytest.fixture
@@ -246,6 +253,52 @@ async def test_waiting_does_not_forget_the_failure_before(
     assert ("failed", "unreachable", 2) == failure(await execution.settle(last))
 
 
+@pytest.mark.parametrize("code", [Code.UNREACHABLE, Code.APPLIANCE_ERROR, Code.CREDENTIALS_REFUSED])
+async def test_what_is_waited_for_is_told_when_it_is_not_the_crowd(
+    code: Code, execution: Execution, fac: FakeFac
+) -> None:
+    """Only a command that finds no place keeps what went wrong before; other reasons are news."""
+    fac.busy = Waiting(code, "not now")
+    end = await execution.settle(received(attempts=2, last_error=Code.UNEXPECTED_ANSWER))
+    assert Retry(5, 2, False, code) == end
+
+
+@pytest.mark.parametrize(
+    ("waited", "retry_after", "expected"),
+    [
+        *((0, None, 5), (4, None, 5), (6, None, 5), (29, None, 5), (31, None, 30)),
+        *((119, None, 30), (121, None, 120), (3000, None, 120)),
+        *((0, 0.1, 5), (0, 5, 5), (0, 6, 30), (0, 31, 120), (0, 9999, 120), (31, 1, 30)),
+    ],
+)
+async def test_waiting_backs_off(
+    waited: float, retry_after: float | None, expected: int, execution: Execution, fac: FakeFac
+) -> None:
+    """For no longer than the command has waited already, unless the appliance asks for more."""
+    fac.busy = Waiting(Code.UNREACHABLE, "not now", retry_after=retry_after)
+    end = await execution.settle(received(ago=waited, attempts=9))
+    assert Retry(expected, 9, False, Code.UNREACHABLE) == end
+
+
+@pytest.mark.parametrize("retry_after", [None, 9999])
+@pytest.mark.parametrize(("left", "expected"), [(122, 120), (119, 30), (32, 30), (29, 5), (7, 5)])
+async def test_the_last_look_is_as_late_as_the_time_allows(
+    left: float, expected: int, retry_after: float | None, execution: Execution, fac: FakeFac
+) -> None:
+    """Whoever has waited for long is not given up while a shorter delay still fits."""
+    fac.busy = Waiting(Code.UNREACHABLE, "not now", retry_after=retry_after)
+    end = await execution.settle(received(ago=3600 - left))
+    assert Retry(expected, 0, False, Code.UNREACHABLE) == end
+
+
+async def test_waiting_ends_when_not_even_the_first_delay_fits(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """Then what it waited for is told."""
+    fac.busy = Waiting(Code.UNREACHABLE, "not now")
+    assert ("failed", "unreachable", 0) == failure(await execution.settle(received(ago=3596)))
+
+
 @pytest.mark.parametrize("wanted", [command(), QUERY], ids=["write", "query"])
 async def test_a_bug_before_the_write_is_a_failure(
     wanted: Command, execution: Execution, fac: FakeFac
@@ -282,3 +335,42 @@ async def test_a_refusal_before_the_write_is_final(
     """The appliance said no to the reading: nothing was changed, and nothing comes back."""
     fac.errors = [Refused(code, "no", status=403)]
     assert ("refused", code, 1) == failure(await execution.settle(received()))
+
+
+@pytest.fixture
+def log_lines() -> Iterator[io.StringIO]:
+    stream = io.StringIO()
+    configure(log_format="json", level="DEBUG", stream=stream)
+    yield stream
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("error", "slugs"),
+    [
+        (None, ["intent-recorded", "appliance-answered", "command-finished"]),
+        (UNREACHABLE, ["appliance-answered", "command-delayed"]),
+        (Refused(Code.PERMISSION_DENIED, "no"), ["appliance-answered", "command-finished"]),
+        (ZeroDivisionError(), ["internal-error", "appliance-answered", "command-finished"]),
+    ],
+)
+async def test_the_event_log_follows_its_contract(
+    error: Exception | None,
+    slugs: list[str],
+    log_lines: io.StringIO,
+    execution: Execution,
+    fac: FakeFac,
+) -> None:
+    """Every line that a command leaves is valid, in success and in failure."""
+    fac.errors = [error]
+    with about(
+        command_id="c-1",
+        command_type=command().envelope.type,
+        correlation_id="c-1",
+        appliance="fac-1",
+    ):
+        await execution.settle(received())
+    lines = [json.loads(line) for line in log_lines.getvalue().splitlines()]
+    schema = Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
+    assert slugs == [line["event"] for line in lines]
+    assert [] == [error.message for line in lines for error in schema.iter_errors(line)]

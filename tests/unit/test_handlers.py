@@ -6,6 +6,7 @@ import pytest
 
 from service.appliances.ports import NotSent
 from service.errors import AnswerLost, Code, CommandError, Failed, Refused, Waiting
+from service.handlers import Heard
 from service.handlers.devices import query_devices
 from service.handlers.sms import activate_sms_license, query_sms_balance
 from service.handlers.voice import apply_voice_license
@@ -112,7 +113,7 @@ async def test_an_activation_that_may_still_be_at_work_is_waited_for() -> None:
     with pytest.raises(AnswerLost) as caught:
         await activate_sms_license(activation(), fac, intent)
     assert (Code.UNREACHABLE, 20) == (caught.value.code, caught.value.retry_after)
-    assert ["recorded"] == intent.history
+    assert ["recorded", "kept"] == intent.history
 
 
 async def test_an_answer_that_was_just_lost_is_never_settled_at_once() -> None:
@@ -188,8 +189,81 @@ async def test_without_the_figures_after_the_intent_stays_open() -> None:
     fac.errors_after_write = [BROKEN]
     with pytest.raises(Failed, match="500"):
         await activate_sms_license(activation(), fac, intent)
-    assert ["recorded"] == intent.history
+    assert ["recorded", "kept"] == intent.history
     assert [LICENSE] == fac.posts
+
+
+@pytest.mark.parametrize("answer", [None, LICENSE_REFUSED, DENIED, BROKEN, LOST, GATEWAY])
+@pytest.mark.parametrize("unreadable", [BROKEN, DENIED, BUSY])
+async def test_what_was_said_to_a_write_is_kept_when_it_cannot_be_read_back(
+    answer: CommandError | None, unreadable: CommandError
+) -> None:
+    """The answer was heard once; who reads back later has nothing else to judge by."""
+    fac, intent = FakeFac(), FakeIntent[SmsBalance]()
+    fac.answer, fac.errors_after_write = answer, [unreadable]
+    with pytest.raises(type(unreadable)) as caught:
+        await activate_sms_license(activation(), fac, intent)
+    assert unreadable is caught.value
+    assert Heard(answer) == intent.heard
+
+
+@pytest.mark.parametrize(
+    ("answer", "worth", "expected"),
+    [
+        (None, 50, ADDED),
+        (None, 0, UNCHANGED),
+        (None, -1, UNKNOWN),
+        (LICENSE_REFUSED, 0, nothing(Conclusion.REFUSED, Code.LICENSE_REFUSED)),
+        (LICENSE_REFUSED, 50, UNKNOWN),
+        (DENIED, 0, nothing(Conclusion.REFUSED, Code.PERMISSION_DENIED)),
+        (BROKEN, 50, ADDED),
+        (BROKEN, 0, nothing(Conclusion.FAILED, Code.APPLIANCE_ERROR)),
+        (UNREADABLE, 0, nothing(Conclusion.FAILED, Code.UNEXPECTED_ANSWER)),
+    ],
+)
+async def test_a_write_that_was_answered_needs_no_time_to_settle(
+    answer: CommandError | None,
+    worth: int,
+    expected: tuple[Conclusion, Effect, int | None, Code | None],
+) -> None:
+    """Read back later it ends as the answer says, with its status, and is never sent again."""
+    fac = FakeFac(total=100 + worth)
+    intent = FakeIntent(before=balance(100), heard=Heard(answer), age=0)
+    outcome = await activate_sms_license(activation(), fac, intent)
+    told, why = outcome.body, outcome.why
+    assert expected == (outcome.conclusion, told.effect, told.added_sms, why and why.code)
+    assert (balance(100), balance(100 + worth)) == (told.before, told.after)
+    assert why is None or (answer and answer.status) == why.status
+    assert ([], []) == (fac.posts, intent.history)
+
+
+@pytest.mark.parametrize("lost", [LOST, GATEWAY])
+async def test_a_lost_answer_that_is_remembered_is_given_its_time(lost: CommandError) -> None:
+    """That an answer was lost tells nothing of the write: the total decides, in time."""
+    fac, heard = FakeFac(total=100), Heard(lost)
+    with pytest.raises(AnswerLost) as caught:
+        await activate_sms_license(
+            activation(), fac, FakeIntent(before=balance(100), heard=heard, age=29)
+        )
+    assert (lost.code, lost.status, 1) == (
+        *(caught.value.code, caught.value.status, caught.value.retry_after),
+    )
+    outcome = await activate_sms_license(
+        activation(), fac, FakeIntent(before=balance(100), heard=heard, age=31)
+    )
+    assert (Conclusion.FAILED, lost) == (outcome.conclusion, outcome.why)
+    assert [] == fac.posts
+
+
+async def test_only_who_has_sent_the_write_knows_what_was_said() -> None:
+    """A later reading back that fails leaves what was heard, or that nobody knows, as it is."""
+    fac = FakeFac()
+    for heard in (None, Heard(LICENSE_REFUSED)):
+        fac.errors = [BROKEN]
+        intent = FakeIntent(before=balance(100), heard=heard, age=31)
+        with pytest.raises(Failed, match="500"):
+            await activate_sms_license(activation(), fac, intent)
+        assert (heard, []) == (intent.heard, intent.history)
 
 
 async def test_a_dry_run_reads_and_changes_nothing() -> None:

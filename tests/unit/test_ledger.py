@@ -3,25 +3,58 @@
 import asyncio
 import sqlite3
 import stat
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, closing
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from service.errors import ConfigurationError
-from service.ledger import Intent, IntentOpen, Ledger, Told
-from service.ledger.sqlite import SqliteLedger
-from service.messages.wire import now
+from service.ledger import Entry, Intent, IntentOpen, Ledger, Told
+from service.ledger.sqlite import SCHEMA_VERSION, SqliteLedger
+from service.messages.commands import Command
+from service.messages.wire import format_instant, now
 from tests.support.wait import until
 from tests.unit.making import LICENSE, command
 
 BEFORE = b'{"total_sms": 100}'
 FIRST, SECOND = command(), command(id="c-2")
 ELSEWHERE = command(id="c-3", data={"appliance": "fac-2"})
+ANSWER = b'{"kind": "failed"}'
+VERSION_1: Final = """
+BEGIN;
+CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
+CREATE TABLE commands (
+    source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, digest TEXT NOT NULL,
+    appliance TEXT NOT NULL, intended_at TEXT, before BLOB,
+    concluded_at TEXT, conclusion TEXT, data BLOB, PRIMARY KEY (source, id)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
+INSERT INTO about VALUES ('2025-01-01T00:00:00.000Z', 'rabbit@a /');
+PRAGMA user_version = 1;
+COMMIT;
+"""
+"""The file as the first courier made it; it never changes."""
+
+Open = Callable[[], Awaitable[SqliteLedger]]
 
 
 def told(conclusion: str = "succeeded") -> Told:
     return Told(conclusion, b'{"conclusion" : "' + conclusion.encode() + b'"}', now())
+
+
+async def known(ledger: Ledger, wanted: Command) -> Entry:
+    entry = await ledger.find(wanted.key)
+    assert entry is not None
+    return entry
+
+
+async def intent_of(ledger: Ledger, wanted: Command) -> Intent:
+    intent = (await known(ledger, wanted)).intent
+    assert intent is not None
+    return intent
 
 
 @pytest.fixture(params=["sqlite"])
@@ -29,6 +62,25 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
     """Every implementation: add the name of a fixture, and the rules of this file hold for it."""
     found: Ledger = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the ledger of `reopen` is, and that of `sqlite`."""
+    return tmp_path / "courier.db"
+
+
+@pytest.fixture
+async def reopen(path: Path) -> AsyncIterator[Open]:
+    """Open the file, as often as it is wanted; whatever a test leaves open is closed after it."""
+    async with AsyncExitStack() as opened:
+
+        async def made() -> SqliteLedger:
+            ledger = await SqliteLedger.open(path)
+            opened.push_async_callback(ledger.close)
+            return ledger
+
+        yield made
 
 
 async def test_an_unknown_command_is_not_found(ledger: Ledger) -> None:
@@ -39,8 +91,7 @@ async def test_an_unknown_command_is_not_found(ledger: Ledger) -> None:
 async def test_an_intent_is_found_as_it_was_recorded(ledger: Ledger) -> None:
     """Figures and instant come back; nothing is told yet."""
     intent = await ledger.intend(FIRST, BEFORE)
-    entry = await ledger.find(FIRST.key)
-    assert entry is not None
+    entry = await known(ledger, FIRST)
     assert (FIRST.digest, Intent(BEFORE, intent.at), None) == (
         *(entry.digest, entry.intent, entry.told),
     )
@@ -52,8 +103,7 @@ async def test_an_end_is_found_as_it_was_told(ledger: Ledger) -> None:
     await ledger.intend(FIRST, BEFORE)
     end = told()
     await ledger.conclude(FIRST, end)
-    entry = await ledger.find(FIRST.key)
-    assert entry is not None
+    entry = await known(ledger, FIRST)
     assert (FIRST.digest, end) == (entry.digest, entry.told)
 
 
@@ -61,8 +111,7 @@ async def test_a_command_may_end_without_an_intent(ledger: Ledger) -> None:
     """Refusals and dry runs are recorded as well."""
     end = told("refused")
     await ledger.conclude(FIRST, end)
-    entry = await ledger.find(FIRST.key)
-    assert entry is not None
+    entry = await known(ledger, FIRST)
     assert (None, end) == (entry.intent, entry.told)
 
 
@@ -71,8 +120,7 @@ async def test_the_first_end_stays(ledger: Ledger) -> None:
     end = told()
     await ledger.conclude(FIRST, end)
     await ledger.conclude(FIRST, told("unknown"))
-    entry = await ledger.find(FIRST.key)
-    assert entry is not None
+    entry = await known(ledger, FIRST)
     assert end == entry.told
 
 
@@ -100,10 +148,7 @@ async def test_an_intent_is_not_announced_twice(ledger: Ledger) -> None:
     await ledger.intend(FIRST, BEFORE)
     with pytest.raises(IntentOpen):
         await ledger.intend(FIRST, b"other")
-    entry = await ledger.find(FIRST.key)
-    assert entry is not None
-    assert entry.intent is not None
-    assert BEFORE == entry.intent.before
+    assert BEFORE == (await intent_of(ledger, FIRST)).before
 
 
 async def test_a_concluded_command_announces_nothing(ledger: Ledger) -> None:
@@ -112,8 +157,7 @@ async def test_a_concluded_command_announces_nothing(ledger: Ledger) -> None:
     await ledger.conclude(FIRST, end)
     with pytest.raises(IntentOpen):
         await ledger.intend(FIRST, BEFORE)
-    entry = await ledger.find(FIRST.key)
-    assert entry is not None
+    entry = await known(ledger, FIRST)
     assert end == entry.told
 
 
@@ -123,6 +167,52 @@ async def test_an_end_lets_the_next_write_begin(conclusion: str, ledger: Ledger)
     await ledger.intend(FIRST, BEFORE)
     await ledger.conclude(FIRST, told(conclusion))
     assert BEFORE == (await ledger.intend(SECOND, BEFORE)).before
+
+
+async def test_what_was_said_to_a_write_is_kept(ledger: Ledger) -> None:
+    """It stands beside the intent, which stays open; what was said last counts."""
+    intent = await ledger.intend(FIRST, BEFORE)
+    for answer in (b"first", ANSWER):
+        await ledger.keep_answer(FIRST, answer)
+        assert Intent(BEFORE, intent.at, answer) == await intent_of(ledger, FIRST)
+    assert await ledger.has_open_intent("fac-1")
+
+
+async def test_an_answer_is_its_own_commands(ledger: Ledger) -> None:
+    """Another command's intent is told nothing by it."""
+    await ledger.intend(FIRST, BEFORE)
+    await ledger.intend(ELSEWHERE, BEFORE)
+    await ledger.keep_answer(ELSEWHERE, ANSWER)
+    assert (await intent_of(ledger, FIRST)).answer is None
+
+
+async def test_nothing_is_kept_of_what_was_not_announced(ledger: Ledger) -> None:
+    """An answer makes no entry, and changes none that has its end."""
+    await ledger.keep_answer(FIRST, ANSWER)
+    assert await ledger.find(FIRST.key) is None
+    await ledger.intend(FIRST, BEFORE)
+    await ledger.conclude(FIRST, told())
+    await ledger.keep_answer(FIRST, ANSWER)
+    assert (await intent_of(ledger, FIRST)).answer is None
+
+
+async def test_an_intent_that_was_withdrawn_takes_its_answer_along(ledger: Ledger) -> None:
+    """What is announced again begins without one."""
+    await ledger.intend(FIRST, BEFORE)
+    await ledger.keep_answer(FIRST, ANSWER)
+    await ledger.withdraw(FIRST)
+    assert (await ledger.intend(FIRST, BEFORE)).answer is None
+    assert (await intent_of(ledger, FIRST)).answer is None
+
+
+async def test_an_appliance_has_an_open_intent_until_it_is_settled(ledger: Ledger) -> None:
+    """Whoever wants to write there asks first; other appliances are not concerned."""
+    assert not await ledger.has_open_intent("fac-1")
+    await ledger.intend(FIRST, BEFORE)
+    assert await ledger.has_open_intent("fac-1")
+    assert not await ledger.has_open_intent("fac-2")
+    await ledger.conclude(FIRST, told())
+    assert not await ledger.has_open_intent("fac-1")
 
 
 async def test_a_withdrawn_intent_was_never_there(ledger: Ledger) -> None:
@@ -160,99 +250,149 @@ async def test_a_ledger_knows_since_when_it_is(ledger: Ledger) -> None:
     assert timedelta() <= now() - ledger.created_at < timedelta(minutes=1)
 
 
-async def test_a_reopened_file_still_knows_everything(tmp_path: Path) -> None:
-    """Intents, ends, broker and birth outlive the process."""
-    path = tmp_path / "courier.db"
-    ledger = await SqliteLedger.open(path)
+async def test_a_reopened_file_still_knows_everything(reopen: Open) -> None:
+    """Intents, answers, ends, broker and birth outlive the process."""
+    ledger = await reopen()
     intent, end, born = await ledger.intend(FIRST, BEFORE), told(), ledger.created_at
+    await ledger.keep_answer(FIRST, ANSWER)
     await ledger.conclude(ELSEWHERE, end)
     await ledger.belongs_to("rabbit@a /")
     await ledger.close()
 
-    ledger = await SqliteLedger.open(path)
-    first, elsewhere = await ledger.find(FIRST.key), await ledger.find(ELSEWHERE.key)
-    assert first is not None
-    assert elsewhere is not None
-    assert (intent, end, born) == (first.intent, elsewhere.told, ledger.created_at)
+    ledger = await reopen()
+    first, elsewhere = await known(ledger, FIRST), await known(ledger, ELSEWHERE)
+    assert (Intent(BEFORE, intent.at, ANSWER), end) == (first.intent, elsewhere.told)
+    assert born == ledger.created_at
     with pytest.raises(IntentOpen):
         await ledger.intend(SECOND, BEFORE)
     with pytest.raises(ConfigurationError):
         await ledger.belongs_to("rabbit@b /")
-    await ledger.close()
 
 
-async def test_what_is_written_survives_a_sudden_end(tmp_path: Path, sqlite: SqliteLedger) -> None:
+async def test_what_is_written_survives_a_sudden_end(sqlite: SqliteLedger, path: Path) -> None:
     """Each write is on disk when the call returns: nobody need close the file."""
     await sqlite.intend(FIRST, BEFORE)
-    with sqlite3.connect(tmp_path / "courier.db") as reader:
-        assert [("c-1", BEFORE)] == reader.execute("SELECT id, before FROM commands").fetchall()
+    await sqlite.keep_answer(FIRST, ANSWER)
+    with closing(sqlite3.connect(path)) as reader:
+        rows = reader.execute("SELECT id, before, answer FROM commands").fetchall()
+        assert [("c-1", BEFORE, ANSWER)] == rows
         assert ("wal",) == reader.execute("PRAGMA journal_mode").fetchone()
-    reader.close()
 
 
-async def test_a_file_has_one_owner(tmp_path: Path) -> None:
+async def test_a_file_has_one_owner(reopen: Open) -> None:
     """A second courier is refused and told what to use; when the first is gone it may follow."""
-    path = tmp_path / "courier.db"
-    first = await SqliteLedger.open(path)
+    first = await reopen()
     with pytest.raises(ConfigurationError, match=r"^COURIER_LEDGER_URL: .*use PostgreSQL$"):
-        await SqliteLedger.open(path)
+        await reopen()
     await first.close()
-    await (await SqliteLedger.open(path)).close()
+    await reopen()
 
 
-async def test_a_newer_file_is_refused(tmp_path: Path) -> None:
+@pytest.fixture
+def version_1(path: Path) -> datetime:
+    """A file that the first courier left, with an open intent and an end; when they were."""
+    at = now().replace(microsecond=0)
+    instant = format_instant(at)
+    rows = [
+        (*identity(FIRST), instant, BEFORE, None, None, None),
+        (*identity(ELSEWHERE), instant, BEFORE, instant, "succeeded", b"{}"),
+    ]
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.executescript(VERSION_1)
+        writer.executemany("INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    return at
+
+
+def identity(wanted: Command) -> tuple[str, ...]:
+    """What the first courier wrote of every command."""
+    return (*wanted.key, wanted.envelope.type, wanted.digest, wanted.data.appliance)
+
+
+async def test_an_older_file_is_upgraded_where_it_is(reopen: Open, version_1: datetime) -> None:
+    """Nothing that it knew is lost: birth, broker, the open intent, the ends; twice is once."""
+    for _ in range(2):
+        ledger = await reopen()
+        open_one = Entry(FIRST.digest, Intent(BEFORE, version_1), None)
+        assert open_one == await ledger.find(FIRST.key)
+        assert Told("succeeded", b"{}", version_1) == (await known(ledger, ELSEWHERE)).told
+        assert "2025-01-01T00:00:00.000Z" == format_instant(ledger.created_at)
+        with pytest.raises(ConfigurationError, match="belongs to rabbit@a /"):
+            await ledger.belongs_to("rabbit@b /")
+        await ledger.close()
+
+
+async def test_in_an_upgraded_file_everything_can_be_done(
+    reopen: Open, version_1: datetime, path: Path
+) -> None:
+    """The intent that the first courier left open keeps others out until it is settled."""
+    ledger = await reopen()
+    with pytest.raises(IntentOpen):
+        await ledger.intend(SECOND, BEFORE)
+    await ledger.keep_answer(FIRST, ANSWER)
+    assert Intent(BEFORE, version_1, ANSWER) == await intent_of(ledger, FIRST)
+    await ledger.conclude(FIRST, told())
+    assert BEFORE == (await ledger.intend(SECOND, BEFORE)).before
+    await ledger.withdraw(SECOND)
+    assert await ledger.find(SECOND.key) is None
+    with closing(sqlite3.connect(path)) as reader:
+        assert (2,) == reader.execute("PRAGMA user_version").fetchone()
+
+
+async def test_a_newer_file_is_refused(reopen: Open, path: Path) -> None:
     """An older courier does not touch what it cannot understand, and frees it again."""
-    path = tmp_path / "courier.db"
-    await (await SqliteLedger.open(path)).close()
-    with sqlite3.connect(path) as writer:
-        writer.execute("PRAGMA user_version = 2")
-    writer.close()
+    await (await reopen()).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+        writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     for _ in range(2):
         with pytest.raises(ConfigurationError, match="written by a newer courier"):
-            await SqliteLedger.open(path)
+            await reopen()
 
 
-@pytest.mark.parametrize("content", [None, b"this is no database at all, but long enough" * 99])
-async def test_a_file_that_cannot_be_used_is_a_clear_error(
-    content: bytes | None, tmp_path: Path
-) -> None:
-    """Whatever stands in the way is told with the setting's name, and the lock is let go."""
-    path = tmp_path / "courier.db"
-    if content is None:
-        path = tmp_path / "missing" / "courier.db"
-    else:
-        path.write_bytes(content)
+@pytest.fixture
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is no database at all, but long enough" * 99)
+
+
+@pytest.mark.usefixtures("no_database")
+async def test_a_file_that_is_no_database_is_a_clear_error(reopen: Open) -> None:
+    """What stands in the way is told with the setting's name, and the lock is let go."""
     for _ in range(2):
         with pytest.raises(ConfigurationError, match=r"^COURIER_LEDGER_URL: .* cannot be used"):
-            await SqliteLedger.open(path)
+            await reopen()
 
 
-async def test_a_folder_is_no_ledger(tmp_path: Path) -> None:
-    """A path that cannot be opened is a clear error, and the lock is let go."""
+@pytest.mark.parametrize("place", ["missing/courier.db", "."])
+async def test_a_place_where_no_file_can_be_is_a_clear_error(place: str, tmp_path: Path) -> None:
+    """A folder that is missing, and one that stands where the file should, are told alike."""
     for _ in range(2):
-        with pytest.raises(ConfigurationError, match="COURIER_LEDGER_URL"):
-            await SqliteLedger.open(tmp_path)
+        with pytest.raises(ConfigurationError, match=r"^COURIER_LEDGER_URL: .* cannot be used"):
+            await (await SqliteLedger.open(tmp_path / place)).close()
 
 
-async def test_the_file_holds_no_licence(tmp_path: Path) -> None:
+def looked_at(path: Path) -> tuple[bytes, int]:
+    """Content and permissions."""
+    return path.read_bytes(), stat.S_IMODE(path.stat().st_mode)
+
+
+async def test_the_file_holds_no_licence(reopen: Open, path: Path) -> None:
     """The ledger keeps a digest, never the licence, and is its owner's alone."""
-    path = tmp_path / "courier.db"
-    ledger = await SqliteLedger.open(path)
+    ledger = await reopen()
     await ledger.intend(FIRST, BEFORE)
+    await ledger.keep_answer(FIRST, ANSWER)
     await ledger.conclude(FIRST, told())
     await ledger.close()
-    assert LICENSE.encode() not in path.read_bytes()
-    assert 0 == stat.S_IMODE(path.stat().st_mode) & 0o077
+    content, mode = looked_at(path)
+    assert LICENSE.encode() not in content
+    assert 0 == mode & 0o077
 
 
-async def test_a_storage_that_fails_is_waited_for(sqlite: SqliteLedger, tmp_path: Path) -> None:
+async def test_a_storage_that_fails_is_waited_for(sqlite: SqliteLedger, path: Path) -> None:
     """Nothing may be run or told without it: the call ends when the storage is back."""
-    other = sqlite3.connect(tmp_path / "courier.db", isolation_level=None)
-    other.execute("ALTER TABLE commands RENAME TO gone")
-    waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE))
-    await until(lambda: sqlite.idle_reason == "ledger-unavailable")
-    assert not waiting.done()
-    other.execute("ALTER TABLE gone RENAME TO commands")
-    other.close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("ALTER TABLE commands RENAME TO gone")
+        waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE))
+        await until(lambda: sqlite.idle_reason == "ledger-unavailable")
+        assert not waiting.done()
+        other.execute("ALTER TABLE gone RENAME TO commands")
     assert BEFORE == (await waiting).before
     assert sqlite.idle_reason is None

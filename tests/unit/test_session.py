@@ -2,67 +2,15 @@
 
 import asyncio
 
-import httpx
 import pytest
 
 from service.appliances.answers import Answer
-from service.appliances.session import CredentialsRefused, Opened, Session
+from service.appliances.credentials import CredentialsRefused
+from service.appliances.ports import NotSent
+from service.appliances.session import Opened, Session, State, Superseded
 from service.appliances.visit import Visit, visit
-from service.errors import Code, CommandError, Failed, Refused, Waiting
-
-OK, NO = 200, 403
-
-
-class FakeDevice:
-    """Knows one password and its own sessions.
-
-    Attributes:
-        logins: the passwords that were tried.
-        valid: the sessions that it knows.
-        granting: whether it lets anybody do anything.
-        gate: logins wait for it.
-        asked: a login has come.
-    """
-
-    def __init__(self) -> None:
-        self.password = "right"
-        self.logins: list[str] = []
-        self.valid: set[str] = set()
-        self.granting = True
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.asked = asyncio.Event()
-        self.error: CommandError | None = None
-        self.requests: list[str] = []
-
-    async def log_in(self, password: str) -> str:
-        self.logins.append(password)
-        self.asked.set()
-        await self.gate.wait()
-        if self.error:
-            raise self.error
-        if password != self.password:
-            raise CredentialsRefused("fvc-1", 401)
-        token = f"session-{len(self.logins)}"
-        self.valid = {token}
-        return token
-
-    async def send(self, session: Opened[str]) -> Answer:
-        self.requests.append(session.token)
-        known = self.granting and session.token in self.valid
-        return Answer(OK if known else NO, httpx.Headers(), b"")
-
-
-class FakeSecret:
-    """Where the password stands: a person may change it, or take it away."""
-
-    def __init__(self, text: str | None = "right") -> None:
-        self.text = text
-
-    def read(self) -> str:
-        if self.text is None:
-            raise Waiting(Code.CREDENTIALS_REFUSED, "cannot be read")
-        return self.text
+from service.errors import Code, Failed, Refused, Waiting
+from tests.unit.device import NO, OK, FakeDevice, FakeSecret, open_to
 
 
 @pytest.fixture
@@ -73,16 +21,6 @@ def device() -> FakeDevice:
 @pytest.fixture
 def secret() -> FakeSecret:
     return FakeSecret()
-
-
-def open_to(device: FakeDevice, secret: FakeSecret, *, cooldown: float = 3600) -> Session[str]:
-    return Session(
-        "fvc-1",
-        secret,
-        login=device.log_in,
-        refused=lambda answer: answer.status == NO,
-        cooldown=cooldown,
-    )
 
 
 @pytest.fixture
@@ -112,7 +50,7 @@ async def test_all_who_wait_share_one_login(device: FakeDevice, session: Session
 async def test_an_open_session_is_used_again(device: FakeDevice, session: Session[str]) -> None:
     """A login is for the session's life, not for a request."""
     for _ in range(3):
-        assert OK == (await session.call(device.send)).status
+        assert OK == (await session.call("read", device.send)).status
     assert ["session-1"] * 3 == device.requests
     assert ["right"] == device.logins
 
@@ -123,7 +61,7 @@ async def test_a_lost_session_is_renewed_once_for_all(
     """When the appliance forgets the session, everybody's request is sent again after one login."""
     await session.opened()
     device.valid.clear()
-    answers = await asyncio.gather(*(session.call(device.send) for _ in range(20)))
+    answers = await asyncio.gather(*(session.call("read", device.send) for _ in range(20)))
     assert {OK} == {answer.status for answer in answers}
     assert ["right"] * 2 == device.logins
 
@@ -148,7 +86,7 @@ async def test_permission_that_a_new_session_lacks_too_is_denied(
     """After one renewal a second refusal is the answer: no login heals it."""
     device.granting = False
     with pytest.raises(Refused) as caught:
-        await session.call(device.send)
+        await session.call("read", device.send)
     assert (Code.PERMISSION_DENIED, NO) == (caught.value.code, caught.value.status)
     assert ["session-1", "session-2"] == device.requests
 
@@ -172,7 +110,7 @@ async def test_refused_credentials_are_tried_once(
     secret.text = "wrong"
     for _ in range(5):
         with pytest.raises(CredentialsRefused) as caught:
-            await session.call(device.send)
+            await session.call("read", device.send)
         assert Code.CREDENTIALS_REFUSED == caught.value.code
     assert ["wrong"] == device.logins
     assert [] == device.requests
@@ -212,7 +150,7 @@ async def test_a_success_forgets_the_refusal(device: FakeDevice, secret: FakeSec
         await session.opened()
     secret.text = "right"
     await session.opened()
-    session.close()
+    await session.close("stopping")
     device.password = secret.text = "later"
     await session.opened()
     assert ["later", "right", "later"] == device.logins
@@ -272,15 +210,15 @@ async def test_a_rotated_session_is_taken_over(device: FakeDevice, session: Sess
     opened = await session.opened()
     session.replace(opened, "rotated")
     device.valid = {"rotated"}
-    await session.call(device.send)
+    await session.call("read", device.send)
     assert ["rotated"] == device.requests
 
 
 async def test_a_closed_session_is_forgotten(device: FakeDevice, session: Session[str]) -> None:
     """After closing, once or twice, whoever asks logs in anew."""
     await session.opened()
-    session.close()
-    session.close()
+    await session.close("stopping")
+    await session.close("stopping")
     await session.opened()
     assert ["right"] * 2 == device.logins
 
@@ -301,3 +239,60 @@ async def test_a_command_tells_its_session_once(session: Session[str]) -> None:
     await session.opened()
     assert again.session_told
     visit.reset(token)
+
+
+async def test_every_state_has_its_name(
+    device: FakeDevice, secret: FakeSecret, session: Session[str]
+) -> None:
+    """Who watches sees where it stands, at each step of its life."""
+    seen = [session.state]
+    secret.text = "wrong"
+    with pytest.raises(CredentialsRefused):
+        await session.opened()
+    seen.append(session.state)
+    secret.text = "right"
+    device.asked.clear()
+    (opening,) = await waiting_for(device, session, 1)
+    seen.append(session.state)
+    device.gate.set()
+    opened = await opening
+    seen.append(session.state)
+    session.give_up(opened)
+    seen.append(session.state)
+    assert [State.CLOSED, State.REFUSED, State.OPENING, State.OPEN, State.CLOSED] == seen
+
+
+async def test_what_has_not_been_sent_yet_is_not_sent_in_a_session_that_is_over(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """Whoever waited for a turn takes the new session; nobody was told, so it may be retried."""
+    old = await session.opened()
+    session.give_up(old)
+    with pytest.raises(Superseded) as caught:
+        session.proof(old)
+    assert isinstance(caught.value, NotSent)
+    turns = iter([old])
+
+    async def send(current: Opened[str]) -> Answer:
+        session.proof(next(turns, current))
+        return await device.send(current)
+
+    assert OK == (await session.call("read", send)).status
+    assert ["session-2"] == device.requests
+
+
+async def test_what_a_rotation_overtook_is_sent_again_in_the_same_session(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """It was refused for a token that another answer has replaced meanwhile."""
+    opened = await session.opened()
+
+    async def send(current: Opened[str]) -> Answer:
+        answer = await device.send(current)
+        session.replace(opened, "rotated")
+        return answer
+
+    device.valid = {"rotated"}
+    assert OK == (await session.call("read", send)).status
+    assert ["session-1", "rotated"] == device.requests
+    assert ["right"] == device.logins

@@ -36,6 +36,9 @@ VARIABLES: Final[dict[str, tuple[str, object, list[str]]]] = {
     "command_ttl": ("0.5", 0.5, ["0", "-1", "canary"]),
     "recovery_ttl": ("60", 60.0, ["0", "canary"]),
     "credentials_cooldown": ("1", 1.0, ["0", "canary"]),
+    "session_idle": ("0.5", 0.5, ["0", "-1", "canary"]),
+    "login_budget": ("1", 1, ["0", "-1", "1.5", "canary"]),
+    "breaker_failures": ("1", 1, ["0", "-1", "1.5", "canary"]),
     "drain_timeout": ("1", 1.0, ["0", "canary"]),
 }
 """Each setting: a text, what it is read as, and texts that are refused."""
@@ -78,6 +81,9 @@ def test_the_defaults_are_those_of_interface_md() -> None:
         "command_ttl": 3600,
         "recovery_ttl": 86400,
         "credentials_cooldown": 300,
+        "session_idle": 600,
+        "login_budget": 10,
+        "breaker_failures": 5,
         "drain_timeout": 25,
     } | dict.fromkeys(name for name in VARIABLES if name.endswith("_file"))
     settings = Settings.load()
