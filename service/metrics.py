@@ -12,8 +12,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from service.appliances.breaker import State as Breaker
-from service.appliances.session import State as Session
+from service.appliances import breaker, session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,10 +63,10 @@ class Metrics(Collector):
         )
         for appliance in self._appliances:
             name, status = appliance.name, appliance.status()
-            for session in Session:
-                sessions.add_metric([name, session], session == status.session)
-            for breaker in Breaker:
-                breakers.add_metric([name, breaker], breaker == status.breaker)
+            for state in session.State:
+                sessions.add_metric([name, state], state == status.session)
+            for stage in breaker.State:
+                breakers.add_metric([name, stage], stage == status.breaker)
             in_flight.add_metric([name], status.in_flight)
             logins.add_metric([name, "accepted"], status.logins)
             logins.add_metric([name, "refused"], status.refused_logins)

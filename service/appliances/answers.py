@@ -88,12 +88,17 @@ class Operation:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """What came back.
+
+    Attributes:
+        is_whole: the body was read to its end; if not, none of it is here.
+    """
 
     operation: Operation
     status: int
     headers: httpx.Headers = field(repr=False)
     body: bytes = field(repr=False)
+    is_whole: bool = True
 
     @property
     def meaning(self) -> Meaning:

@@ -51,7 +51,7 @@ class Breaker:
         self._limit = failures
         self._failures = 0
         self._opened_at = 0.0
-        self._reason = ""
+        self._why = CommandError(Code.UNREACHABLE, f"{appliance} cannot be reached")
         self._closed_until = 0.0
         self._rest_until = 0.0
 
@@ -59,17 +59,19 @@ class Breaker:
     def passing(self) -> Iterator[None]:
         """Let one request through, and learn from what becomes of it.
 
+        An error that leaves the body counts as no answer.
+
         Raises:
-            Waiting: `unreachable`, or `appliance-error` while the appliance wants to be left alone.
+            Waiting: why the last request got none; or the appliance wants to be left alone.
         """
-        probe = self._admit()
+        is_probe = self._admit()
         try:
             yield
         except CommandError as error:
-            self._missed(error, is_probe=probe)
+            self._missed(error, is_probe=is_probe)
             raise
         except BaseException:
-            if probe and self.state is State.PROBING:
+            if is_probe and self.state is State.PROBING:
                 self.state = State.OPEN  # nothing was learnt; the next one may look
             raise
         self._reached()
@@ -98,9 +100,7 @@ class Breaker:
         if self.state is State.CLOSED:
             return False
         if self.state is State.PROBING or now < self._closed_until:
-            raise Waiting(
-                Code.UNREACHABLE, self._reason, retry_after=max(self._closed_until - now, 1.0)
-            )
+            raise Waiting(self._why.code, self._why.message, status=self._why.status)
         self.state = State.PROBING
         return True
 
@@ -108,7 +108,7 @@ class Breaker:
         self._failures += 1
         if self._failures < self._limit:
             return
-        self._reason = error.message
+        self._why = error
         self._closed_until = time.monotonic() + PAUSE
         if self.state is State.CLOSED:
             self._opened_at = time.monotonic()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import httpx
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -35,7 +36,8 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 def _base_url(value: str) -> str:
     try:
         url = URL(value)
-    except ValueError:
+        httpx.URL(value)  # is stricter about addresses, and is what will be asked
+    except (ValueError, httpx.InvalidURL):
         raise ValueError("is no address") from None
     if url.scheme not in {"http", "https"} or not url.host:
         raise ValueError("must be https://host or http://host")
@@ -144,8 +146,12 @@ def read_inventory(path: Path) -> dict[str, Known]:
         ConfigurationError: one line per mistake, with table and key.
     """
     known, mistakes = {}, []
+    urls: dict[str, str] = {}
     for name, entry in _read_entries(path).items():
         table = f"{path}: [appliances.{name}]"
+        if urls.setdefault(entry.url, name) != name:
+            # Two names for one appliance would write there at the same time.
+            mistakes.append(f"{table} url: is that of {urls[entry.url]} as well")
         secret = EntrySecret(name, entry)
         try:
             secret.read()

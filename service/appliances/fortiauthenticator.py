@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from service.appliances.answers import Kind, Meaning, Operation, problem, unexpected
 from service.appliances.credentials import CredentialsRefused
-from service.appliances.session import Opened, Session
+from service.appliances.session import Opened, Session, status_of
 from service.messages.results import SmsBalance
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class FortiAuthenticator:
 
     def status(self) -> Status:
         """Tell how things stand. See `Appliance`."""
-        return self.session.status(self.http)
+        return status_of(self.session, self.http)
 
     async def close(self, reason: str) -> None:
         """Close the connections; Basic has no logout."""
@@ -108,7 +108,9 @@ class FortiAuthenticator:
     async def _log_in(self, password: str) -> str:
         credentials = f"{self._username}:{password}".encode()
         header = "Basic " + base64.b64encode(credentials).decode("ascii")
-        answer = await self.http.send(BALANCE, sign=lambda: {"Authorization": header})
+        answer = await self.http.send(
+            BALANCE, is_login=True, sign=lambda: {"Authorization": header}
+        )
         if answer.meaning is Meaning.NO_SESSION:
             raise CredentialsRefused(self.name, answer.status)
         if answer.meaning not in {Meaning.DONE, Meaning.DENIED}:

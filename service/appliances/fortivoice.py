@@ -15,7 +15,7 @@ from service.appliances import phones
 from service.appliances.answers import Kind, Meaning, Operation, problem, unexpected
 from service.appliances.credentials import CredentialsRefused
 from service.appliances.ports import Upload
-from service.appliances.session import Opened, Session
+from service.appliances.session import Opened, Session, status_of
 from service.errors import AnswerLost, Failed
 from service.messages.results import DeviceIdentity
 
@@ -166,7 +166,7 @@ class FortiVoice:
 
     def status(self) -> Status:
         """Tell how things stand. See `Appliance`."""
-        return self.session.status(self.http)
+        return status_of(self.session, self.http)
 
     async def close(self, reason: str) -> None:
         """Log out, if the appliance knows how, and close the connections."""
@@ -175,7 +175,9 @@ class FortiVoice:
 
     async def _log_in(self, password: str) -> Login:
         """Section "Setting up an authenticated session". The answer echoes the password."""
-        answer = await self.http.send(LOGIN, json={"name": self._username, "password": password})
+        answer = await self.http.send(
+            LOGIN, is_login=True, json={"name": self._username, "password": password}
+        )
         if answer.meaning is Meaning.NO_CREDENTIALS:
             raise CredentialsRefused(self.name, answer.status)
         body, cookie = _object(answer, self.name), _session_cookie(answer)
@@ -208,7 +210,7 @@ class FortiVoice:
         if answer.meaning is Meaning.NO_SESSION:
             return answer  # what a stranger is given is no rotation
         rotated = _session_cookie(answer)
-        if rotated:
+        if rotated and rotated != session.token.cookie:
             self.session.replace(session, Login(rotated, session.token.identity))
         elif rotated == "":
             self.session.give_up(session)
@@ -234,13 +236,11 @@ def _session_cookie(answer: Answer) -> str | None:
 def _is_past(attribute: str) -> bool:
     """Tell an attribute by which a server ends a cookie (RFC 6265, section 5.2)."""
     name, _, value = attribute.strip().lower().partition("=")
-    if name == "max-age":
-        return value.lstrip("-").isdecimal() and int(value) <= 0
-    if name != "expires":
-        return False
     try:
-        return parsedate_to_datetime(value).timestamp() <= time.time()
-    except (ValueError, TypeError):
+        if name == "max-age":
+            return float(value) <= 0
+        return name == "expires" and parsedate_to_datetime(value).timestamp() <= time.time()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return False
 
 

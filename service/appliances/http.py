@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from service.appliances.answers import Answer, Kind
+from service.appliances.answers import Answer, Kind, Meaning, problem, unexpected
 from service.appliances.breaker import Breaker
 from service.appliances.ports import NotSent
 from service.appliances.visit import visit
@@ -110,6 +110,7 @@ class Http:
         operation: Operation,
         *,
         sign: Callable[[], dict[str, str]] | None = None,
+        is_login: bool = False,
         **request: Unpack[Request],
     ) -> Answer:
         """Send one request and read the whole answer.
@@ -118,12 +119,14 @@ class Http:
             operation: what is asked.
             sign: gives the headers that prove the session, when the request's turn has come: a
                 session that ended meanwhile must not be knocked with.
+            is_login: nothing else works without it, so that an appliance which cannot serve it
+                counts as one that does not answer.
             request: what goes with it.
 
         Raises:
             NotSent: the request certainly did not leave.
-            AnswerLost: a write may have left and its answer did not come.
-            Failed: another request's answer did not come.
+            AnswerLost: a write may have left and its answer did not come, or not to its end.
+            Failed: another request's answer did not come, or the login cannot be served.
             Waiting: too many requests are in flight, or the breaker lets nothing through.
         """
         async with self._turn(self._slots):
@@ -132,10 +135,14 @@ class Http:
             try:
                 with self.breaker.passing():
                     answer = await self._ask(operation, headers, request)
+                    if answer.status in _MAY_ASK_FOR_REST and answer.retry_after:
+                        self.breaker.rest(answer.retry_after, answer.status)
+                    if is_login and answer.meaning is Meaning.TROUBLE:
+                        raise problem(answer, self.name)
             finally:
                 self.in_flight -= 1
-            if answer.status in _MAY_ASK_FOR_REST and answer.retry_after:
-                self.breaker.rest(answer.retry_after, answer.status)
+            if not answer.is_whole:
+                raise self._too_long(answer)
             return answer
 
     def writing(self) -> AbstractAsyncContextManager[None]:
@@ -192,7 +199,9 @@ class Http:
             status=response.status_code,
             duration_ms=round((time.perf_counter() - began) * 1000, 1),
         )
-        return Answer(operation, response.status_code, response.headers, body)
+        return Answer(
+            operation, response.status_code, response.headers, body or b"", body is not None
+        )
 
     def _translate(self, error: Exception, operation: Operation) -> CommandError:
         """Say what an exception of httpx means for the one who asked."""
@@ -203,17 +212,23 @@ class Http:
             return AnswerLost(Code.UNREACHABLE, self._lost(reason))
         return Failed(Code.UNREACHABLE, self._lost(reason))
 
+    def _too_long(self, answer: Answer) -> CommandError:
+        why = unexpected(f"is larger than {MAX_ANSWER_BYTES} bytes", answer.status)
+        if answer.operation.kind is Kind.WRITE:
+            return AnswerLost(why.code, why.message, status=why.status)
+        return why
+
     def _lost(self, reason: str) -> str:
         return f"no answer from {self.name}: {reason}"
 
 
-async def _read(response: httpx.Response) -> bytes:
-    """Read the answer, but no more of it than the cap."""
+async def _read(response: httpx.Response) -> bytes | None:
+    """Read the answer, but no more of it than the cap: None if there is more."""
     chunks, size = [], 0
     async for chunk in response.aiter_raw():
         size += len(chunk)
         if size > MAX_ANSWER_BYTES:
-            raise httpx.ReadError(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+            return None
         chunks.append(chunk)
     return b"".join(chunks)
 

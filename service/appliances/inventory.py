@@ -7,8 +7,9 @@ went away serves the commands that have it already, and is closed when they are 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from service.appliances.entries import Known, read_inventory
@@ -51,12 +52,11 @@ class Limits:
 
 @dataclass(frozen=True, eq=False)
 class _Station:
-    """An appliance, the table that describes it, who is at it, and who writes there."""
+    """An appliance, those who are at it, and the table that describes it."""
 
     appliance: Appliance
     places: Places
     known: Known | None = None
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Inventory:
@@ -77,6 +77,9 @@ class Inventory:
         }
         self._limits = limits
         self._path = path
+        # By address, whatever becomes of the tables: who writes in the old way and who comes later
+        # take turns.
+        self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._loaded: bytes | None = None
         self._refusal = ""
         self._retiring: dict[_Station, asyncio.Task[None]] = {}
@@ -91,7 +94,7 @@ class Inventory:
         inventory = cls([], limits, path=path)
         inventory._loaded = inventory._content()
         for name, known in read_inventory(path).items():
-            inventory._stations[name] = inventory._built(name, known, asyncio.Lock())
+            inventory._stations[name] = inventory._built(name, known)
         return inventory
 
     def find(self, name: str) -> Appliance:
@@ -137,15 +140,17 @@ class Inventory:
                 log.error("inventory-refused", reason=str(error))
             self._refusal = str(error)
             return
+        except Exception:  # noqa: BLE001  a bug here must not end the watch over the file
+            log.exception("internal-error")
+            return
         self._refusal = ""
-        before, self._stations = self._stations, {}
+        before, stations = self._stations, {}
         for name, table in known.items():
             station = before.get(name)
             if station is None or station.known != table:
-                # Those who still write in the old way and those who come take turns.
-                writing = station.writing if station else asyncio.Lock()
-                station = self._built(name, table, writing)
-            self._stations[name] = station
+                station = self._built(name, table)
+            stations[name] = station
+        self._stations = stations
         gone = [name for name, each in before.items() if self._stations.get(name) is not each]
         new = [name for name, each in self._stations.items() if before.get(name) is not each]
         for name in gone:
@@ -164,9 +169,9 @@ class Inventory:
             await asyncio.sleep(WATCH_INTERVAL)
             before, seen = seen, self._content()
             # Whoever is still writing it is not interrupted by us.
-            is_new = seen == before and seen not in {self._loaded, None}
+            lies_still = seen is not None and seen == before
             # What was refused may be mended by a file that the inventory names.
-            if is_new or self._refusal:
+            if lies_still and (seen != self._loaded or self._refusal):
                 self.reload()
 
     def __iter__(self) -> Iterator[Appliance]:
@@ -199,7 +204,7 @@ class Inventory:
         except OSError:
             return None
 
-    def _built(self, name: str, known: Known, writing: asyncio.Lock) -> _Station:
+    def _built(self, name: str, known: Known) -> _Station:
         entry = known.entry
         if entry.url.startswith("http:"):
             log.warning("appliance-insecure", appliance=name, reason="url is http")
@@ -213,9 +218,9 @@ class Inventory:
             connect_timeout=entry.connect_timeout,
             read_timeout=entry.read_timeout,
             breaker_failures=self._limits.breaker_failures,
-            writing=writing,
+            writing=self._writing[entry.url],
         )
         appliance = _KINDS[entry.kind](
             http, username=entry.username, secret=known.secret, rules=self._limits.rules
         )
-        return _Station(appliance, Places(name, self._limits.share), known, writing)
+        return _Station(appliance, Places(name, self._limits.share), known)

@@ -6,6 +6,9 @@ import time
 
 from service.telemetry import log
 
+_CONSECUTIVE = 60.0
+"""Seconds after which a session's refusal has nothing to do with that of the one before."""
+
 
 class Permissions:
     """What the account may do, as far as answers have shown.
@@ -20,36 +23,39 @@ class Permissions:
         self._appliance = appliance
         self._memory = memory
         self._allowed: set[str] = set()
-        self._refusals: dict[str, int] = {}
+        self._refusals: dict[str, tuple[int, float]] = {}
         self._denied: dict[str, float] = {}
 
-    def note(self, operation: str, in_session: set[str]) -> None:
-        """Note that an operation worked."""
-        in_session.add(operation)
-        self._allowed.add(operation)
+    def note_answered(self, operation: str, in_session: set[str], *, works: bool) -> None:
+        """Note that an operation was not refused, and whether it worked."""
         self._refusals.pop(operation, None)
-        self._denied.pop(operation, None)
+        if works:
+            in_session.add(operation)
+            self._allowed.add(operation)
+            self._denied.pop(operation, None)
 
     def denied_lately(self, operation: str) -> bool:
         """Tell whether a refusal needs no explanation by a login."""
         since = self._denied.get(operation)
         return since is not None and time.monotonic() - since < self._memory
 
-    def lacks(self, operation: str, in_session: set[str]) -> bool:
+    def count_refusal(self, operation: str, in_session: set[str]) -> bool:
         """Tell whether a session's refusal is about the permission, so that no login will help.
 
         Args:
             operation: what was refused.
             in_session: what has worked in that session before.
         """
-        before = 0 if operation in in_session else self._refusals.get(operation, 0)
-        self._refusals[operation] = before + 1
+        now = time.monotonic()
+        count, since = self._refusals.pop(operation, (0, now))
+        if operation in in_session or now - since > _CONSECUTIVE:
+            count = 0
         # One session may have been over. What has worked in an earlier one is given the benefit of
         # the doubt once more.
-        if self._refusals[operation] <= 1 + (operation in self._allowed):
+        if count < 1 + (operation in self._allowed):
+            self._refusals[operation] = (count + 1, now)
             return False
-        del self._refusals[operation]
-        self._denied[operation] = time.monotonic()
+        self._denied[operation] = now
         self._allowed.discard(operation)
         log.warning("permission-denied", appliance=self._appliance, operation=operation)
         return True

@@ -17,8 +17,10 @@ from service.errors import Code, Waiting
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-_WAIT = 1.0
-"""Seconds for which a command beyond the share waits, and after which nothing seems to move."""
+_SOON = 1.0
+"""Seconds within which a place must be free for one who waits for it."""
+_WEIGHT = 0.2
+"""Of the last departure, in the pace at which places become free."""
 
 
 class Places:
@@ -32,9 +34,11 @@ class Places:
     def __init__(self, appliance: str, count: int) -> None:
         """Start with every place free."""
         self._appliance = appliance
+        self._count = count
         self._places = asyncio.Semaphore(count)
-        self._moved_at = 0.0
         self._inside = 0
+        self._moved_at = 0.0
+        self._pace = 0.0
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -43,7 +47,7 @@ class Places:
         """Have a place, in order of arrival.
 
         Raises:
-            Waiting: `busy`; none is free, or soon will be.
+            Waiting: `busy`; none is free, nor will be soon.
         """
         self._inside += 1
         self._empty.clear()
@@ -53,8 +57,7 @@ class Places:
             try:
                 yield
             finally:
-                self._places.release()
-                self._moved_at = time.monotonic()
+                self._left()
         finally:
             self._inside -= 1
             if not self._inside:
@@ -66,10 +69,23 @@ class Places:
 
     async def _wait(self) -> None:
         busy = Waiting(Code.BUSY, f"{self._appliance} is busy")
-        if self._places.locked() and time.monotonic() - self._moved_at > _WAIT:
+        if self._places.locked() and not self._is_soon():
             raise busy
         try:
-            async with asyncio.timeout(_WAIT):
+            async with asyncio.timeout(_SOON):
                 await self._places.acquire()
         except TimeoutError:
             raise busy from None
+
+    def _is_soon(self) -> bool:
+        """Tell whether the one who has just come can expect a place soon."""
+        is_stuck = time.monotonic() - self._moved_at > _SOON
+        return not is_stuck and (self._inside - self._count) * self._pace < _SOON
+
+    def _left(self) -> None:
+        """Free a place, and learn how fast that goes while all of them are wanted."""
+        now = time.monotonic()
+        if self._places.locked():
+            self._pace += _WEIGHT * (now - self._moved_at - self._pace)
+        self._moved_at = now
+        self._places.release()

@@ -6,7 +6,7 @@ Every method may raise `Refused` (the appliance said no), `Failed` (nothing chan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from service.errors import Code, Failed
@@ -98,8 +98,8 @@ class Upload:
         session: the session that it belongs to, opaque too.
     """
 
-    file_id: str
-    session: object
+    file_id: str = field(repr=False)
+    session: object = field(repr=False)
 
 
 @runtime_checkable

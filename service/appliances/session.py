@@ -23,7 +23,7 @@ from service.appliances.credentials import Credentials, CredentialsRefused
 from service.appliances.permissions import Permissions
 from service.appliances.ports import NotSent, Status
 from service.appliances.visit import visit
-from service.errors import CourierError, Waiting
+from service.errors import Code, CourierError, Failed, Waiting
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 _YOUNG = 60.0
 """Seconds for which no appliance is believed to end a session by itself."""
+_ROTATIONS = 5
+"""How often a call is sent again because the session's token was rotated under it."""
 _GOODBYE = 3.0
 """Seconds that a logout may take."""
 
@@ -120,16 +122,6 @@ class Session(Generic[T]):
             return State.OPENING
         return State.REFUSED if self.credentials.are_refused else State.CLOSED
 
-    def status(self, http: Http) -> Status:
-        """Tell how things stand with the appliance behind it."""
-        return Status(
-            session=self.state,
-            breaker=http.breaker.state,
-            in_flight=http.in_flight,
-            logins=self.credentials.accepted,
-            refused_logins=self.credentials.refused,
-        )
-
     async def opened(self) -> Opened[T]:
         """Give the open session; open it if there is none, together with everyone who waits.
 
@@ -160,6 +152,7 @@ class Session(Generic[T]):
             Refused: `permission-denied`; a new session is refused as well.
         """
         session = await self.opened()
+        rotations = 0
         while True:
             token = session.token
             try:
@@ -167,15 +160,16 @@ class Session(Generic[T]):
             except Superseded:
                 session = await self.opened()
                 continue
-            if answer.meaning is Meaning.DONE:
-                self._permissions.note(operation, session.allowed)
             if answer.meaning is not Meaning.NO_SESSION:
+                works = answer.meaning is Meaning.DONE
+                self._permissions.note_answered(operation, session.allowed, works=works)
                 return answer
-            if session is self._current and session.token is token:
+            if session.token != token and rotations < _ROTATIONS:
+                rotations += 1  # another answer has rotated it meanwhile
+            elif session is self._current:
                 if self._is_denied(operation, session):
                     raise denied(self._appliance, answer.status)
                 self.give_up(session)
-            # Else it was refused for what another answer has rotated or replaced meanwhile.
             session = await self.opened()
 
     @contextmanager
@@ -212,7 +206,8 @@ class Session(Generic[T]):
     async def close(self, reason: str) -> None:
         """Log out, at the end of the process or of the inventory's entry."""
         if self._opening is not None:
-            self._opening.cancel()
+            # What the appliance has begun to open is to be closed as well.
+            await asyncio.wait([self._opening], timeout=_GOODBYE)
         if self._current is not None:
             self._leave(self._current, reason)
         if self._leaving:
@@ -223,7 +218,7 @@ class Session(Generic[T]):
         is_alive = bool(session.allowed) or time.monotonic() - session.opened_at < _YOUNG
         if is_alive and self._permissions.denied_lately(operation):
             return True
-        return self._permissions.lacks(operation, session.allowed)
+        return self._permissions.count_refusal(operation, session.allowed)
 
     def _leave(self, session: Opened[T], reason: str) -> None:
         """Forget a session at once, and tell the appliance so."""
@@ -264,6 +259,11 @@ class Session(Generic[T]):
         except (NotSent, Waiting):
             self.credentials.give_back()
             raise
+        except Failed as error:
+            # An appliance that is in trouble has opened nothing; the breaker sees to the rest.
+            if error.code is Code.APPLIANCE_ERROR:
+                self.credentials.give_back()
+            raise
         self.credentials.note_accepted()
         self._current = Opened(token)
         self._look_later(self._current, self._idle)
@@ -287,3 +287,14 @@ class Session(Generic[T]):
         if current is not None and not current.session_told:
             current.session_told = True
             log.info("session-reused", appliance=self._appliance)
+
+
+def status_of(session: Session[T], http: Http) -> Status:
+    """Tell how things stand with the appliance behind a session."""
+    return Status(
+        session=session.state,
+        breaker=http.breaker.state,
+        in_flight=http.in_flight,
+        logins=session.credentials.accepted,
+        refused_logins=session.credentials.refused,
+    )

@@ -205,15 +205,17 @@ class Execution:
         return min(fitting, default=max(self._delays))
 
     def _pause(self, received: Received, error: Waiting, left: float) -> int:
-        """Choose how long to wait: never longer than the command has waited already.
+        """Choose how long to wait for something; a look that comes too early costs nothing.
 
-        What is waited for may take hours, and whoever waits for hours need not look every few
-        seconds. Its last look is as late as its time allows.
+        For a place at the appliance: always as short as can be, or those who have waited longest
+        would come least often. For what a person or the appliance must end: never longer than the
+        command has waited already, nor than the appliance asked for, nor past its time.
         """
+        if error.code is Code.BUSY and not isinstance(error, IntentOpen):
+            return self._delays[0]
         waited = (now() - received.received_at).total_seconds()
-        turn = max((delay for delay in self._delays if delay <= waited), default=self._delays[0])
-        delay = self._delay(max(error.retry_after or 0, turn))
-        return max((each for each in self._delays if each <= min(delay, left)), default=delay)
+        longest = min(waited if error.retry_after is None else error.retry_after, left)
+        return max((delay for delay in self._delays if delay <= longest), default=self._delays[0])
 
     def _deadline(self, received: Received) -> datetime:
         return received.command.envelope.expirytime or received.received_at + self._command_ttl

@@ -107,12 +107,15 @@ async def test_whoever_comes_later_is_denied_without_another_login(
     assert told(lines) == [("warning", "fvc-1", "devices")]
 
 
+@pytest.mark.parametrize("works", [True, False])
 async def test_a_denial_is_doubted_again_after_the_cool_down(
-    clock: Clock, voice: Voice, lines: list[EventDict]
+    clock: Clock, voice: Voice, lines: list[EventDict], *, works: bool
 ) -> None:
-    """One login finds out whether it still holds."""
+    """One login finds out whether it still holds, whatever else works in the session."""
     voice.fault(Answer(status=403))
     await denied(voice)
+    if works:
+        await voice.write()
 
     clock.forward(COOLDOWN)
     await denied(voice)
