@@ -32,7 +32,6 @@ class Permissions:
         if works:
             in_session.add(operation)
             self._allowed.add(operation)
-            self._denied.pop(operation, None)
 
     def denied_lately(self, operation: str) -> bool:
         """Tell whether a refusal needs no explanation by a login."""
@@ -50,9 +49,10 @@ class Permissions:
         count, since = self._refusals.pop(operation, (0, now))
         if operation in in_session or now - since > _CONSECUTIVE:
             count = 0
-        # One session may have been over. What has worked in an earlier one is given the benefit of
-        # the doubt once more.
-        if count < 1 + (operation in self._allowed):
+        # One session may have been over. What has worked in an earlier one, and was not denied
+        # lately, is given the benefit of the doubt once more.
+        doubt = operation in self._allowed and not self.denied_lately(operation)
+        if count < 1 + doubt:
             self._refusals[operation] = (count + 1, now)
             return False
         self._denied[operation] = now

@@ -28,6 +28,14 @@ class NotSent(Failed):
         super().__init__(Code.UNREACHABLE, message)
 
 
+class Superseded(NotSent):
+    """The session ended before the request's turn came; the request was not sent."""
+
+    def __init__(self, appliance: str) -> None:
+        """Say whose session it was."""
+        super().__init__(f"the session with {appliance} ended before the request was sent")
+
+
 @dataclass(frozen=True)
 class Status:
     """How things stand with an appliance.

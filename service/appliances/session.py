@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from service.appliances.answers import Meaning, denied
 from service.appliances.credentials import Credentials, CredentialsRefused
 from service.appliances.permissions import Permissions
-from service.appliances.ports import NotSent, Status
+from service.appliances.ports import NotSent, Status, Superseded
 from service.appliances.visit import visit
 from service.errors import Code, CourierError, Failed, Waiting
 from service.telemetry import log
@@ -50,14 +50,6 @@ class State(StrEnum):
     OPENING = "opening"
     OPEN = "open"
     REFUSED = "refused"
-
-
-class Superseded(NotSent):
-    """The session ended before the request's turn came; the request was not sent."""
-
-    def __init__(self, appliance: str) -> None:
-        """Say whose session it was."""
-        super().__init__(f"the session with {appliance} ended before the request was sent")
 
 
 @dataclass(eq=False)
@@ -214,10 +206,12 @@ class Session(Generic[T]):
             await asyncio.wait(self._leaving)
 
     def _is_denied(self, operation: str, session: Opened[T]) -> bool:
-        # A session that is seconds old, or in which others work, has not expired.
-        is_alive = bool(session.allowed) or time.monotonic() - session.opened_at < _YOUNG
-        if is_alive and self._permissions.denied_lately(operation):
-            return True
+        """Tell whether a refusal is about the permission: a login is not spent on it twice."""
+        if self._permissions.denied_lately(operation):
+            # A session that is seconds old has not expired, nor has one in which others work.
+            is_young = time.monotonic() - session.opened_at < _YOUNG
+            if is_young or (session.allowed and operation not in session.allowed):
+                return True
         return self._permissions.count_refusal(operation, session.allowed)
 
     def _leave(self, session: Opened[T], reason: str) -> None:

@@ -179,11 +179,16 @@ class Execution:
             deadline = intent.recorded_at + self._recovery_ttl
         else:
             deadline = self._deadline(received)
+            left = (deadline - now()).total_seconds()
             if isinstance(error, Waiting):
-                delay = self._pause(received, error, (deadline - now()).total_seconds())
+                delay = self._pause(received, error, left)
             else:
                 turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
                 delay = self._delay(max(error.retry_after or 0, turn))
+                if delay > left and turn <= left:
+                    delay = (
+                        turn  # the appliance is left alone for as long as it asked, all the same
+                    )
         if now() + timedelta(seconds=delay) < deadline:
             log.info(
                 "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value

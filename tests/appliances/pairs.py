@@ -284,9 +284,9 @@ KINDS: dict[str, type[Sms | Voice]] = {"fortiauthenticator": Sms, "fortivoice": 
 
 
 class Load(Protocol):
-    """Reads the simulator's own inventory, in which every table has got `keys` as well."""
+    """Reads the simulator's own inventory, in which the table `only` has got `keys` as well."""
 
-    def __call__(self, limits: Limits = ..., **keys: object) -> Inventory: ...
+    def __call__(self, limits: Limits = ..., *, only: str = ..., **keys: object) -> Inventory: ...
 
 
 class Make(Protocol):

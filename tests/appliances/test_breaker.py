@@ -76,7 +76,6 @@ async def test_after_five_refused_connections_commands_wait_without_connecting(
 
     assert (error.code, breaker(pair)) == (Code.UNREACHABLE, "open")
     assert error.message.startswith(f"{pair.name} cannot be reached: ")
-    assert 0 < (error.retry_after or 0) <= PAUSE
 
 
 @pytest.mark.parametrize("failures", [1, 3])

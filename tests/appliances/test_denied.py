@@ -137,17 +137,31 @@ async def test_a_permission_that_was_granted_meanwhile_is_found_without_a_login(
     assert voice.requests("login") == 2
 
 
-async def test_a_success_ends_the_memory_of_a_denial(voice: Voice) -> None:
-    """After it a refusal means again, first of all, that the session is over."""
+async def test_what_works_and_is_denied_by_turns_costs_no_login_each_time(voice: Voice) -> None:
+    """What is denied may depend on what is asked for: a success proves nothing for the next."""
+    for _ in range(10):
+        voice.fault(Answer(status=403))
+        await denied(voice)
+        voice.simulated.faults.replace([])
+        await voice.read()
+
+    assert voice.requests("login") == 2
+
+
+async def test_what_works_again_after_a_denial_is_renewed_like_any_other(
+    clock: Clock, voice: Voice
+) -> None:
+    """A refusal in a session that is not young any more, and in which it worked, is its end."""
     voice.fault(Answer(status=403))
     await denied(voice)
     voice.simulated.faults.replace([])
     await voice.read()
     voice.end_session()
 
+    clock.forward(61)
     await voice.read()
 
-    assert voice.logins(reads=2) == 3
+    assert voice.requests("login") == 3
 
 
 async def test_what_is_denied_says_nothing_of_other_requests(voice: Voice) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 
+from service.errors import Failed
 from service.simulator import Answer, Delay, Hang, Reset, Truncate
 from tests.appliances.pairs import limited
 from tests.support.wait import until
@@ -239,14 +240,32 @@ async def test_a_logout_from_an_appliance_that_is_gone_harms_nothing(
     assert closed(lines) == [(pair.name, "stopping")]
 
 
-async def test_closing_waits_for_no_login(pair: Pair) -> None:
-    """A login that hangs is given up when the service ends."""
+async def test_a_login_that_is_under_way_at_the_end_is_given_back_too(voice: Voice) -> None:
+    """What the appliance has begun to open is closed again."""
+    voice.simulated.logout_path = LOGOUT
+    voice.fault(Delay(seconds=0.1), "login")
+    reading = asyncio.create_task(voice.adapter.check())
+    await until(lambda: voice.simulated.books.in_flight)
+
+    await voice.adapter.close("stopping")
+
+    assert voice.simulated.books.sessions_ended == {"logout": 1}
+    await reading
+
+
+async def test_a_login_that_hangs_keeps_the_end_waiting_for_three_seconds_at_most(
+    clock: Clock, pair: Pair
+) -> None:
+    """Whoever waits for it is told, and nobody hangs."""
     pair.fault(Hang(), pair.login)
-    reading = asyncio.create_task(pair.read())
+    reading = asyncio.create_task(pair.adapter.check())
     await until(lambda: pair.simulated.books.in_flight)
+    closing = asyncio.create_task(pair.adapter.close("stopping"))
+    assert not await done(closing)
+
+    clock.forward(3)
+    await closing
 
     async with asyncio.timeout(1):
-        await pair.adapter.close("stopping")
-
-    await asyncio.wait([reading])
-    assert reading.cancelled()
+        await asyncio.wait([reading])
+    assert isinstance(reading.exception(), Failed)

@@ -26,6 +26,8 @@ GOOD: dict[str, object] = {
     "username": "admin",
     "password_file": __file__,  # any text will do
 }
+OTHER = GOOD | {"url": "https://fvc-2.example.net"}
+THIRD = GOOD | {"url": "https://fvc-3.example.net"}
 CANARY = "hunter2"
 
 
@@ -70,6 +72,7 @@ def warnings(lines: list[EventDict]) -> list[tuple[str, str]]:
         ("url", "https://[::1", "no address"),
         ("url", "https://fvc.example.net:port", "no address"),
         ("url", "https://fvc.example.net:99999", "no address"),
+        ("url", "https://10.0.0.256", "no address"),
         ("url", "https://fvc.example.net/api/v1", "must end after host and port"),
         ("url", "https://fvc.example.net?a=1", "must end after host and port"),
         ("url", "https://fvc.example.net#a", "must end after host and port"),
@@ -216,8 +219,8 @@ def test_every_file_that_cannot_be_used_has_its_line(complaint: Try, tmp_path: P
         inventory_text(
             {
                 "a": GOOD | {"password_file": missing["password_file"]},
-                "b": GOOD | {"ca_file": missing["ca_file"]},
-                "c": GOOD | {"password_file": None, "password_env": "NOBODY_HAS_SET_THIS"},
+                "b": OTHER | {"ca_file": missing["ca_file"]},
+                "c": THIRD | {"password_file": None, "password_env": "NOBODY_HAS_SET_THIS"},
             }
         )
     )
@@ -242,6 +245,13 @@ def test_a_ca_file_that_nobody_would_look_at_is_a_mistake(complaint: Try) -> Non
     told = complaint(inventory_text({"fvc-1": GOOD | {"ca_file": "/ca", "verify_tls": False}}))
 
     assert re.fullmatch(r"\[appliances\.fvc-1\]: .*ca_file.*verify_tls = false.*", told)
+
+
+def test_two_names_for_one_appliance_are_a_mistake(complaint: Try) -> None:
+    """Each would write there in its own turn, and the figures would belong to nobody."""
+    told = complaint(inventory_text({"a": GOOD, "b": OTHER, "c": GOOD | {"username": "second"}}))
+
+    assert told == "[appliances.c] url: is that of a as well"
 
 
 async def test_http_is_taken_and_warned_about(make: Make, lines: list[EventDict]) -> None:

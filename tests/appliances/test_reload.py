@@ -51,8 +51,9 @@ class Reloaded:
         self.inventory.reload()
 
     def add(self, name: str, like: str) -> None:
-        """Add a table, and read the file again."""
-        self.write(self.tables | {name: self.tables[like]})
+        """Add a table for the same appliance by another address, and read the file again."""
+        url = self.tables[like]["url"].replace("127.0.0.1", "localhost")
+        self.write(self.tables | {name: self.tables[like] | {"url": url}})
         self.inventory.reload()
 
     def remove(self, name: str) -> None:

@@ -42,11 +42,11 @@ class File(PosixPath):
         """Write tables of these names."""
         table = {
             "kind": "fortivoice",
-            "url": "https://fvc.example.net",
             "username": "admin",
             "password_file": str(self.parent / "password"),
         }
-        self.write_text(inventory_text(dict.fromkeys(names, table)), "utf-8")
+        tables = {name: table | {"url": f"https://{name[-1]}.example.net"} for name in names}
+        self.write_text(inventory_text(tables), "utf-8")
 
 
 @pytest.fixture

@@ -204,7 +204,7 @@ class _Ours(dict[type, bool]):
     def __missing__(self, kind: type) -> bool:
         module = str(kind.__module__)
         ours = module.startswith("service.") and not module.startswith("service.simulator")
-        shows = kind.__repr__ is not object.__repr__ or kind.__str__ is not object.__str__
+        shows = any("__repr__" in vars(each) for each in kind.__mro__[:-1])
         return self.setdefault(kind, ours and shows)
 
 
@@ -215,17 +215,16 @@ def shown_by_objects() -> list[Told]:
     """The `repr` and `str` of the service's live objects, of a class the newest of them.
 
     Live is what the collector knows and `gc.freeze` did not put aside. A secret in an attribute
-    that no `repr` shows is no finding: the object needs it. So Python's own `repr`, of a class that
-    has none, is left out.
+    that no `repr` shows is no finding: the object needs it. So a class without a `repr` of its own
+    is left out; that it has no `__str__` either is tested (`tests/unit/test_secrets.py`).
     """
     seen: dict[type, int] = {}
     told = []
     for generation in range(3):
-        for each in reversed(gc.get_objects(generation)):
+        ours = [each for each in gc.get_objects(generation) if _OURS[type(each)]]
+        for each in reversed(ours):
             kind = type(each)
-            if _OURS[kind] and seen.setdefault(kind, 0) < _SAMPLE:
-                seen[kind] += 1
-                told.append((f"the repr of a {kind.__qualname__}", repr(each)))
-                if kind.__str__ is not object.__str__:
-                    told.append((f"the str of a {kind.__qualname__}", str(each)))
+            seen[kind] = seen.get(kind, 0) + 1
+            if seen[kind] <= _SAMPLE:
+                told.append((f"the repr of a {kind.__qualname__}", f"{each!r}\n{each!s}"))
     return told

@@ -129,8 +129,12 @@ class Appliances:
             return dict((await client.get(f"/books/{name}")).raise_for_status().json())
 
     async def fault(self, name: str, **rule: object) -> None:
+        await self.order("POST", f"/faults/{name}", rule)
+
+    async def order(self, method: str, path: str, body: Json | None = None) -> None:
+        """Do what the control page offers."""
         async with httpx.AsyncClient(base_url=self.control) as client:
-            (await client.post(f"/faults/{name}", json=rule)).raise_for_status()
+            (await client.request(method, path, json=body)).raise_for_status()
 
     async def secrets(self) -> list[tuple[str, str]]:
         """Every secret that they had or gave out, with whose it is; none if they are gone."""

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
 from service.execution import Execution, Retry
+from service.ledger import IntentOpen
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
@@ -268,16 +269,41 @@ async def test_what_is_waited_for_is_told_when_it_is_not_the_crowd(
     [
         *((0, None, 5), (4, None, 5), (6, None, 5), (29, None, 5), (31, None, 30)),
         *((119, None, 30), (121, None, 120), (3000, None, 120)),
-        *((0, 0.1, 5), (0, 5, 5), (0, 6, 30), (0, 31, 120), (0, 9999, 120), (31, 1, 30)),
+        *((0, 0.1, 5), (0, 5, 5), (0, 29, 5), (0, 31, 30), (0, 9999, 120), (3000, 1, 5)),
     ],
 )
 async def test_waiting_backs_off(
     waited: float, retry_after: float | None, expected: int, execution: Execution, fac: FakeFac
 ) -> None:
-    """For no longer than the command has waited already, unless the appliance asks for more."""
+    """For no longer than the command has waited already, or than is said to be of use."""
     fac.busy = Waiting(Code.UNREACHABLE, "not now", retry_after=retry_after)
     end = await execution.settle(received(ago=waited, attempts=9))
     assert Retry(expected, 9, False, Code.UNREACHABLE) == end
+
+
+async def test_a_place_is_looked_for_again_soon(execution: Execution, fac: FakeFac) -> None:
+    """However long it has been wanted: otherwise who has waited longest would come least often."""
+    fac.busy = Waiting(Code.BUSY, "not now")
+    end = await execution.settle(received(ago=3000))
+    assert Retry(5, 0, False, None) == end
+
+
+async def test_a_write_that_is_not_settled_may_take_hours(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """Every licence for that appliance waits for it, and need not look every few seconds."""
+    fac.busy = IntentOpen("fac-1")
+    end = await execution.settle(received(ago=121))
+    assert Retry(120, 0, False, None) == end
+
+
+async def test_rest_that_fits_into_the_time_that_is_left_does_not_end_a_command(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """The smallest delay that is not shorter would be too late, a look before that is not."""
+    fac.errors = [Failed(Code.APPLIANCE_ERROR, "503", retry_after=31)]
+    end = await execution.settle(received(ago=3600 - 40))
+    assert Retry(5, 1, False, Code.APPLIANCE_ERROR) == end
 
 
 @pytest.mark.parametrize("retry_after", [None, 9999])

@@ -16,7 +16,7 @@ def permissions() -> Permissions:
 def refused_in_new_sessions(permissions: Permissions, operation: str = READ) -> int:
     """Tell how many sessions in a row refuse it, each anew, before it is believed."""
     sessions = 1
-    while not permissions.lacks(operation, set()):
+    while not permissions.count_refusal(operation, set()):
         sessions += 1
         assert sessions < 10
     return sessions
@@ -32,7 +32,7 @@ def test_what_never_worked_is_denied_when_a_second_session_refuses_it(
 
 def test_what_worked_in_an_earlier_session_is_doubted_once_more(permissions: Permissions) -> None:
     """Two sessions in a row may be over; a third would be strange."""
-    permissions.note(READ, set())
+    permissions.note_answered(READ, set(), works=True)
     assert 3 == refused_in_new_sessions(permissions)
 
 
@@ -40,29 +40,54 @@ def test_what_worked_in_this_session_says_that_it_is_over(permissions: Permissio
     """A session that expires after each success never looks like a missing permission."""
     for _ in range(20):
         session: set[str] = set()
-        permissions.note(READ, session)
-        assert not permissions.lacks(READ, session)
+        permissions.note_answered(READ, session, works=True)
+        assert not permissions.count_refusal(READ, session)
 
 
 def test_what_was_denied_is_no_longer_taken_to_work(permissions: Permissions) -> None:
     """The benefit of the doubt is spent."""
-    permissions.note(READ, set())
+    permissions.note_answered(READ, set(), works=True)
     refused_in_new_sessions(permissions)
     assert 2 == refused_in_new_sessions(permissions)
 
 
 def test_a_success_forgets_what_was_refused_before(permissions: Permissions) -> None:
-    """It was a session after all, or somebody granted it."""
-    permissions.lacks(READ, set())
-    permissions.note(READ, set())
+    """It was the session after all."""
+    permissions.count_refusal(READ, set())
+    permissions.note_answered(READ, set(), works=True)
     assert 3 == refused_in_new_sessions(permissions)
-    permissions.note(READ, set())
-    assert not permissions.denied_lately(READ)
+
+
+def test_an_answer_that_is_no_success_forgets_it_too(permissions: Permissions) -> None:
+    """Whoever is answered 500 was let in; that it works is not known by that."""
+    permissions.count_refusal(READ, set())
+    permissions.note_answered(READ, set(), works=False)
+    assert 2 == refused_in_new_sessions(permissions)
+
+
+def test_refusals_of_sessions_that_are_far_apart_are_not_counted_together(
+    clock: Clock, permissions: Permissions
+) -> None:
+    """A session that ends once an hour before its first use is no missing permission."""
+    for _ in range(5):
+        assert not permissions.count_refusal(READ, set())
+        clock.forward(61)
+
+
+def test_what_works_and_is_denied_by_turns_is_not_doubted_each_time(
+    permissions: Permissions,
+) -> None:
+    """What is denied may depend on what is asked for: the memory outlives a success."""
+    permissions.note_answered(READ, set(), works=True)
+    assert 3 == refused_in_new_sessions(permissions)
+    permissions.note_answered(READ, set(), works=True)
+    assert permissions.denied_lately(READ)
+    assert 2 == refused_in_new_sessions(permissions)
 
 
 def test_each_operation_is_a_permission_of_its_own(permissions: Permissions) -> None:
     """One that is denied says nothing of another."""
-    permissions.note(WRITE, set())
+    permissions.note_answered(WRITE, set(), works=True)
     refused_in_new_sessions(permissions, READ)
     assert not permissions.denied_lately(WRITE)
     assert 3 == refused_in_new_sessions(permissions, WRITE)

@@ -127,6 +127,24 @@ async def test_where_something_moves_one_may_wait_again(
     assert 9 in crowd.inside
 
 
+@pytest.mark.parametrize(("seconds", "may_wait"), [(0.9, 1), (0.1, 9)])
+async def test_as_many_may_wait_as_can_expect_a_place_within_a_second(
+    clock: Clock, crowd: Crowd, seconds: float, may_wait: int
+) -> None:
+    """How fast places become free is learnt; who would wait in vain is sent back at once."""
+    await crowd.come(1, 2, 3)
+    for number in range(1, 31):
+        await crowd.come(number + 3)
+        clock.forward(seconds)
+        await crowd.go(number)
+    assert [31, 32, 33] == crowd.inside
+    newcomers = range(100, 120)
+
+    await crowd.come(*newcomers)
+
+    assert list(newcomers)[may_wait:] == list(crowd.sent_back)
+
+
 async def test_a_free_place_is_taken_however_long_nothing_moved(clock: Clock, crowd: Crowd) -> None:
     """Standstill means that all places are taken."""
     await crowd.come(1)

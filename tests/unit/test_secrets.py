@@ -1,5 +1,6 @@
 """Nothing that holds a secret shows it. That the scan can fail: `test_canaries.py`."""
 
+import asyncio
 import base64
 import dataclasses
 import importlib
@@ -78,8 +79,15 @@ class Constant:
 
 
 def http() -> Http:
-    limits = {"concurrency": 1, "connect_timeout": 1, "read_timeout": 1, "breaker_failures": 1}
-    return Http("fvc-1", "https://fvc.example", tls=ssl.create_default_context(), **limits)
+    return Http(
+        *("fvc-1", "https://fvc.example"),
+        tls=ssl.create_default_context(),
+        concurrency=1,
+        connect_timeout=1,
+        read_timeout=1,
+        breaker_failures=5,
+        writing=asyncio.Lock(),
+    )
 
 
 def refused() -> Credentials:
@@ -156,7 +164,7 @@ def test_no_value_shows_its_secret(make: Callable[[], object], canaries: Canarie
 HARMLESS: Final = {
     *("Operation", "Rules", "Limits", "Status", "Visit", "Story", "Retry", "Plan", "Outcome"),
     *("CommandData", "QueryDevices", "QuerySmsBalance", "Envelope", "Identity", "Frozen", "Event"),
-    *("_File", "_Said", "_Flight", "Exchange", "Queue"),
+    *("_File", "_Said", "_Flight", "_Station", "Exchange", "Queue"),
 }
 """What has no secret in it, by what it is for."""
 TOLD: Final = ("messages.results", "messages.events", "ledger", "cli", "demo", "simulator")

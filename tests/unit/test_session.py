@@ -6,8 +6,8 @@ import pytest
 
 from service.appliances.answers import Answer
 from service.appliances.credentials import CredentialsRefused
-from service.appliances.ports import NotSent
-from service.appliances.session import Opened, Session, State, Superseded
+from service.appliances.ports import NotSent, Superseded
+from service.appliances.session import Opened, Session, State
 from service.appliances.visit import Visit, visit
 from service.errors import Code, Failed, Refused, Waiting
 from tests.unit.device import NO, OK, FakeDevice, FakeSecret, open_to
