@@ -138,7 +138,7 @@ def ledger_path(settings: Settings) -> Path:
     Raises:
         ConfigurationError: they name something else.
     """
-    scheme, _, place = settings.ledger_url.partition(":///")
+    scheme, _, place = settings.ledger_url.get_secret_value().partition(":///")
     if scheme != "sqlite":
         raise ConfigurationError("COURIER_LEDGER_URL: PostgreSQL is not supported yet; use sqlite")
     return Path(place)

@@ -6,6 +6,7 @@ and without the value, which may hold a password.
 
 from __future__ import annotations
 
+import re
 import ssl
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -45,7 +46,7 @@ class Settings(BaseSettings):
     broker_cert_file: Path | None = None
     broker_key_file: Path | None = None
     appliances_file: Path = Path("appliances.toml")
-    ledger_url: str = Field("sqlite:///courier.db", pattern=r"^(sqlite:///[^:]|postgresql://.)")
+    ledger_url: SecretStr = SecretStr("sqlite:///courier.db")
     source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
@@ -83,6 +84,13 @@ class Settings(BaseSettings):
                 raise ValueError("is not an address") from None
             if url.scheme not in {"amqp", "amqps"} or not url.host:
                 raise ValueError("must be amqp:// or amqps:// with a host")
+        return value
+
+    @field_validator("ledger_url")
+    @classmethod
+    def _check_ledger(cls, value: SecretStr) -> SecretStr:
+        if not re.match(r"sqlite:///[^:]|postgresql://.", value.get_secret_value()):
+            raise ValueError("must be sqlite:///file or postgresql://...")
         return value
 
     @classmethod

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import TYPE_CHECKING, TypedDict
@@ -111,10 +112,8 @@ class Answer:
         value = self.headers.get("Retry-After", "").strip()
         if value.isdecimal():
             return float(value)
-        try:
-            return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-        except (ValueError, TypeError, IndexError, OverflowError):
-            return None
+        instant = http_date(value)
+        return None if instant is None else max(0.0, instant - time.time())
 
     def json(self) -> Json:
         """Read the body as JSON, whatever its content type says.
@@ -127,6 +126,16 @@ class Answer:
         except (ValueError, RecursionError):
             raise unexpected("is not JSON", self.status) from None
         return document
+
+
+def http_date(text: str) -> float | None:
+    """Read an instant as HTTP writes it (RFC 9110, section 5.6.7), in seconds since 1970."""
+    try:
+        instant = parsedate_to_datetime(text)
+        # One of the three forms does not say that it is UTC.
+        return (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
 
 
 def unexpected(what: str, status: int | None = None) -> Failed:

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from service.appliances import phones
-from service.appliances.answers import Kind, Meaning, Operation, problem, unexpected
+from service.appliances.answers import (
+    Kind,
+    Meaning,
+    Operation,
+    http_date,
+    problem,
+    unexpected,
+)
 from service.appliances.credentials import CredentialsRefused
 from service.appliances.ports import Upload
 from service.appliances.session import Opened, Session, status_of
@@ -236,11 +242,12 @@ def _session_cookie(answer: Answer) -> str | None:
 def _is_past(attribute: str) -> bool:
     """Tell an attribute by which a server ends a cookie (RFC 6265, section 5.2)."""
     name, _, value = attribute.strip().lower().partition("=")
+    if name == "expires":
+        instant = http_date(value)
+        return instant is not None and instant <= time.time()
     try:
-        if name == "max-age":
-            return float(value) <= 0
-        return name == "expires" and parsedate_to_datetime(value).timestamp() <= time.time()
-    except (ValueError, TypeError, IndexError, OverflowError):
+        return name == "max-age" and float(value) <= 0
+    except ValueError:
         return False
 
 

@@ -14,6 +14,8 @@ from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 
+import h11
+import httpcore
 import httpx
 
 from service.appliances.answers import Answer, Kind, Meaning, problem, unexpected
@@ -37,9 +39,9 @@ MAX_WAIT = 5.0
 
 FOREIGN = (
     *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
-    *(OSError, UnicodeError),
+    *(httpcore.ConnectionNotAvailable, h11.ProtocolError, OSError, UnicodeError),
 )
-"""What httpx raises, and TLS and name resolution through it; nothing of it leaves this module."""
+"""What httpx raises, or lets through from below; nothing of it leaves this module."""
 
 _OTHER_NAME = frozenset({62, 64})
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
@@ -52,6 +54,7 @@ _NOT_SENT = (
     httpx.UnsupportedProtocol,
     httpx.LocalProtocolError,
     httpx.InvalidURL,
+    httpcore.ConnectionNotAvailable,
 )
 """What httpx's own transport raises only before a request has left."""
 
@@ -131,6 +134,8 @@ class Http:
         """
         async with self._turn(self._slots):
             headers = sign() if sign else {}
+            if self._client.is_closed:
+                raise NotSent(f"the connections to {self.name} were closed")
             self.in_flight += 1
             try:
                 with self.breaker.passing():

@@ -25,6 +25,7 @@ class Permissions:
         self._allowed: set[str] = set()
         self._refusals: dict[str, tuple[int, float]] = {}
         self._denied: dict[str, float] = {}
+        self._last_denial: dict[str, float] = {}
 
     def note_answered(self, operation: str, in_session: set[str], *, works: bool) -> None:
         """Note that an operation was not refused, and whether it worked."""
@@ -32,11 +33,11 @@ class Permissions:
         if works:
             in_session.add(operation)
             self._allowed.add(operation)
+            self._denied.pop(operation, None)
 
     def denied_lately(self, operation: str) -> bool:
         """Tell whether a refusal needs no explanation by a login."""
-        since = self._denied.get(operation)
-        return since is not None and time.monotonic() - since < self._memory
+        return self._is_recent(self._denied.get(operation))
 
     def count_refusal(self, operation: str, in_session: set[str]) -> bool:
         """Tell whether a session's refusal is about the permission, so that no login will help.
@@ -49,13 +50,16 @@ class Permissions:
         count, since = self._refusals.pop(operation, (0, now))
         if operation in in_session or now - since > _CONSECUTIVE:
             count = 0
-        # One session may have been over. What has worked in an earlier one, and was not denied
-        # lately, is given the benefit of the doubt once more.
-        doubt = operation in self._allowed and not self.denied_lately(operation)
+        # One session may have been over. What has worked in an earlier one is given the benefit of
+        # the doubt once more, but not where it is denied now and then: each doubt costs a login.
+        doubt = operation in self._allowed and not self._is_recent(self._last_denial.get(operation))
         if count < 1 + doubt:
             self._refusals[operation] = (count + 1, now)
             return False
-        self._denied[operation] = now
+        self._denied[operation] = self._last_denial[operation] = now
         self._allowed.discard(operation)
         log.warning("permission-denied", appliance=self._appliance, operation=operation)
         return True
+
+    def _is_recent(self, instant: float | None) -> bool:
+        return instant is not None and time.monotonic() - instant < self._memory

@@ -154,7 +154,7 @@ class Envelope(Frozen):
 
 
 class _Message(Envelope):
-    data: dict[str, Any]
+    data: dict[str, Any] = Field(repr=False)
 
 
 @dataclass(frozen=True)

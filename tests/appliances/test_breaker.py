@@ -128,6 +128,18 @@ async def test_requests_that_get_no_answer_open_it_too(
     assert "no answer from" in (await kept_back(pair)).message
 
 
+async def test_logins_that_the_appliance_cannot_serve_open_it_too(pair: Pair) -> None:
+    """Nothing works without one; who waits is told what was answered."""
+    pair.fault(Answer(status=500), pair.login)
+    for _ in range(FAILURES):
+        with pytest.raises(Failed):
+            await pair.read()
+
+    error = await kept_back(pair)
+
+    assert (Code.APPLIANCE_ERROR, 500) == (error.code, error.status)
+
+
 async def test_certificates_that_are_not_trusted_open_it(pair: Pair) -> None:
     """The one who repairs it reads the reason from every command that waits."""
     stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

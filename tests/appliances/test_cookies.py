@@ -187,7 +187,7 @@ async def test_a_login_brings_no_cookie_of_an_older_session(voice: Voice) -> Non
 
 
 async def test_a_refusal_that_brings_a_cookie_has_not_rotated_the_session(voice: Voice) -> None:
-    """A server that gives every stranger a cookie with its 403 is not asked for ever."""
+    """A server may give every stranger a cookie with its 403: nobody asks with it, or for ever."""
     await voice.read()
     voice.fault(Answer(status=403, headers={"Set-Cookie": "APSCOOKIE=stranger"}))
 
@@ -197,6 +197,7 @@ async def test_a_refusal_that_brings_a_cookie_has_not_rotated_the_session(voice:
 
     assert caught.value.code is Code.PERMISSION_DENIED
     assert voice.logins(reads=1) <= 3
+    assert "APSCOOKIE=stranger" not in sent_cookies(voice)
 
 
 async def test_an_answer_that_ends_the_cookie_ends_the_session(voice: Voice) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.errors import Code, Failed, Waiting
-from service.simulator import Reset
+from service.simulator import Answer, Reset
 from tests.appliances.pairs import Sms, Voice, limited
 
 if TYPE_CHECKING:
@@ -118,6 +118,22 @@ async def test_a_login_that_the_breaker_keeps_back_is_given_back_as_well(
     await pair.simulated.start()
 
     clock.forward(5)
+    await pair.read()
+
+    assert pair.adapter.status().logins == 1
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+async def test_a_login_that_the_appliance_could_not_serve_is_given_back_as_well(
+    make: Make, status: int
+) -> None:
+    """It has opened nothing."""
+    pair = make(limited(logins=1, breaker_failures=1000))
+    pair.fault(Answer(status=status), pair.login, times=5)
+    for _ in range(5):
+        with pytest.raises(Failed):
+            await pair.read()
+
     await pair.read()
 
     assert pair.adapter.status().logins == 1

@@ -170,9 +170,9 @@ def keeping(kind: type[Exception]) -> Iterator[list[Exception]]:
 def shown_by_errors(errors: Iterable[BaseException]) -> Iterator[Told]:
     """What errors show where they are printed, with all that stands behind them.
 
-    Their text, `repr`, arguments and notes, and those of every `__cause__` and `__context__`,
-    whether it is suppressed or not. A traceback adds nothing but lines of source to that. The
-    locals of its frames, and other attributes of foreign errors, are not looked at: we print none.
+    Their text, `repr`, arguments and notes, and those of every error that a traceback shows with
+    them; it adds nothing but lines of source to that. What `from None` hides, the locals of its
+    frames, and other attributes of foreign errors are not looked at: nobody prints them.
     """
     alike = {
         (type(error), str(error), repr(error.__cause__), repr(error.__context__)): error
@@ -188,14 +188,16 @@ def shown_by_errors(errors: Iterable[BaseException]) -> Iterator[Told]:
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:
-    """The error, and every one that led to it."""
+    """The error, and every one that is printed with it."""
     chain, seen = [error], set[int]()
     while chain:
         each = chain.pop()
         if id(each) not in seen:
             seen.add(id(each))
             yield each
-            chain += [other for other in (each.__cause__, each.__context__) if other is not None]
+            hidden = each.__suppress_context__
+            shown = (each.__cause__, None if hidden else each.__context__)
+            chain += [other for other in shown if other is not None]
 
 
 class _Ours(dict[type, bool]):

@@ -61,9 +61,11 @@ async def test_a_secret_is_found_wherever_it_is_told(amqp_url: str, tmp_path: Pa
 
 SAID = f'{{"password": "hunter2", "token": "", "license": ["{LICENCE}"], "errorMsg": "hunter2"}}'
 """What an appliance says that is asked anything: secrets, and nothing of what it should say."""
-SMS = tuple(f"fac-{number}" for number in range(1, 9))
-VOICE = tuple(f"fvc-{number}" for number in range(1, 13))
 STATUSES = (200, 302, 400, 401, 403, 404, 500, 503)
+STEPS = ("devices", "token", "upload", "apply")
+SMS = [(operation, status) for operation in ("*", "activate") for status in STATUSES]
+VOICE = [("*", status) for status in STATUSES]
+VOICE += [(operation, status) for operation in STEPS for status in (200, 400, 500)]
 
 
 async def test_what_an_appliance_says_is_told_to_nobody(stand: Stand) -> None:
@@ -73,19 +75,16 @@ async def test_what_an_appliance_says_is_told_to_nobody(stand: Stand) -> None:
     )
     said: Json = {"action": "answer", "body": SAID, "headers": {"X-Secret": "hunter2"}}
     said["headers"] |= {"Location": "https://u:hunter2@h/", "Set-Cookie": "APSCOOKIE_1=hunter2"}
-    for names in (SMS, VOICE):
-        for name, status in zip(names, STATUSES, strict=False):
-            await appliances.fault(name, operation="*", status=status, **said)
-    for name, operation in zip(VOICE[8:11], ("devices", "token", "upload"), strict=True):
-        await appliances.fault(name, operation=operation, status=200, **said)
-    await appliances.fault("fvc-12", operation="apply", status=500, **said)
+    talking = {f"fac-{number}": each for number, each in enumerate(SMS, 1)}
+    talking |= {f"fvc-{number}": each for number, each in enumerate(VOICE, 1)}
+    for name, (operation, status) in talking.items():
+        await appliances.fault(name, operation=operation, status=status, **said)
 
     service = await stand.service(COMMAND_TTL="1.5")
     sent = [
         command(name, {"appliance": appliance, **data})
-        for names, wishes in ((SMS, SMS_WISHES), (VOICE, VOICE_WISHES))
-        for appliance in names
-        for name, data in wishes
+        for appliance in talking
+        for name, data in (SMS_WISHES if appliance.startswith("fac") else VOICE_WISHES)
     ]
     async with working(stand.url) as workflow:
         await workflow.send(*sent)

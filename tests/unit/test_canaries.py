@@ -119,7 +119,6 @@ def test_a_finding_says_what_and_where_but_not_the_secret(canaries: Canaries) ->
 PLANTED: Final[dict[str, Callable[[], CourierError]]] = {
     "its message": lambda: Failed(Code.UNREACHABLE, f"refused {LICENSE}"),
     "an argument of another": lambda: _after(OSError(5, "no", LICENSE)),
-    "what it hides": lambda: _after(UnicodeDecodeError("utf-8", CONTENT, 10, 11, "no"), hide=True),
     "a note": lambda: _with_note(Waiting(Code.BUSY, "busy")),
 }
 
@@ -138,10 +137,9 @@ def test_a_secret_in_an_error_is_found_though_nobody_kept_the_error(
     assert [] != canaries.find(shown_by_errors(made))
 
 
-def _after(cause: Exception, *, hide: bool = False) -> CourierError:
+def _after(cause: Exception) -> CourierError:
     error = Failed(Code.UNREACHABLE, "no answer")
     error.__context__ = cause
-    error.__suppress_context__ = hide
     return error
 
 

@@ -296,3 +296,20 @@ async def test_what_a_rotation_overtook_is_sent_again_in_the_same_session(
     assert OK == (await session.call("read", send)).status
     assert ["session-1", "rotated"] == device.requests
     assert ["right"] == device.logins
+
+
+async def test_a_token_that_changes_with_every_refusal_is_not_asked_with_for_ever(
+    device: FakeDevice, session: Session[str]
+) -> None:
+    """At some point it is no rotation any more, but a refusal."""
+    device.granting = False
+
+    async def send(current: Opened[str]) -> Answer:
+        answer = await device.send(current)
+        session.replace(current, f"{current.token}-again")
+        return answer
+
+    with pytest.raises(Refused):
+        async with asyncio.timeout(1):
+            await session.call("read", send)
+    assert len(device.requests) < 20
