@@ -284,8 +284,7 @@ async def test_waiting_backs_off(
 async def test_a_place_is_looked_for_again_soon(execution: Execution, fac: FakeFac) -> None:
     """However long it has been wanted: otherwise who has waited longest would come least often."""
     fac.busy = Waiting(Code.BUSY, "not now")
-    end = await execution.settle(received(ago=3000))
-    assert Retry(5, 0, False, None) == end
+    assert Retry(5, 0, False, None) == await execution.settle(received(ago=3000))
 
 
 async def test_a_write_that_is_not_settled_may_take_hours(
@@ -293,8 +292,7 @@ async def test_a_write_that_is_not_settled_may_take_hours(
 ) -> None:
     """Every licence for that appliance waits for it, and need not look every few seconds."""
     fac.busy = IntentOpen("fac-1")
-    end = await execution.settle(received(ago=121))
-    assert Retry(120, 0, False, None) == end
+    assert Retry(120, 0, False, None) == await execution.settle(received(ago=121))
 
 
 async def test_rest_that_fits_into_the_time_that_is_left_does_not_end_a_command(
