@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 import structlog
 
+from service.appliances.session import Session
 from service.ledger.sqlite import SqliteLedger
 from service.telemetry import configure
 from tests.support.clock import Clock
+from tests.unit.device import FakeDevice, FakeSecret, open_to
 from tests.unit.fakes import FakeFac, FakeFvc
 
 
@@ -47,3 +49,18 @@ def fac() -> FakeFac:
 @pytest.fixture
 def fvc() -> FakeFvc:
     return FakeFvc()
+
+
+@pytest.fixture
+def device() -> FakeDevice:
+    return FakeDevice()
+
+
+@pytest.fixture
+def secret() -> FakeSecret:
+    return FakeSecret()
+
+
+@pytest.fixture
+def session(device: FakeDevice, secret: FakeSecret) -> Session[str]:
+    return open_to(device, secret)

@@ -13,21 +13,6 @@ from service.errors import Code, Failed, Refused, Waiting
 from tests.unit.device import NO, OK, FakeDevice, FakeSecret, open_to
 
 
-@pytest.fixture
-def device() -> FakeDevice:
-    return FakeDevice()
-
-
-@pytest.fixture
-def secret() -> FakeSecret:
-    return FakeSecret()
-
-
-@pytest.fixture
-def session(device: FakeDevice, secret: FakeSecret) -> Session[str]:
-    return open_to(device, secret)
-
-
 async def waiting_for(
     device: FakeDevice, session: Session[str], number: int
 ) -> list["asyncio.Task[Opened[str]]"]:

@@ -10,21 +10,6 @@ from tests.support.clock import Clock
 from tests.unit.device import FakeDevice, FakeSecret, open_to
 
 
-@pytest.fixture
-def device() -> FakeDevice:
-    return FakeDevice()
-
-
-@pytest.fixture
-def secret() -> FakeSecret:
-    return FakeSecret()
-
-
-@pytest.fixture
-def session(device: FakeDevice, secret: FakeSecret) -> Session[str]:
-    return open_to(device, secret)
-
-
 async def test_closing_gives_the_session_back(device: FakeDevice, session: Session[str]) -> None:
     """With what proved it last, and once; what was never opened is not given back."""
     await session.close("stopping")
