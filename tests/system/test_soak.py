@@ -1,6 +1,6 @@
 """Thousands of commands on ten appliances that misbehave at random; their books decide.
 
-`make soak` sends 20,000; the tests a few hundred. The seed makes the same commands and the same
+`make soak` sends 20,000; the tests two hundred. The seed makes the same commands and the same
 dice, though not the same order of events.
 """
 
@@ -24,7 +24,7 @@ from tests.support.stand import Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import working
 
-COMMANDS = int(os.environ.get("COURIER_SOAK_COMMANDS", "500"))
+COMMANDS = int(os.environ.get("COURIER_SOAK_COMMANDS", "200"))
 SEED = int(os.environ.get("COURIER_SOAK_SEED", "1"))
 IN_FLIGHT = 400
 """Commands that are sent before answers are waited for."""
