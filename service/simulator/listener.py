@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -105,9 +106,11 @@ class Listener(ABC):
         transports = [connection.transport for connection in self._server.connections]
         await self._runner.cleanup()
         for transport in transports:
-            # A closed TLS transport still waits for the client's farewell.
-            if transport is not None:
-                transport.abort()
+            # A closed TLS transport still waits for the client's farewell. One that was closed
+            # twice is gone already, and Python 3.11.2 raises at that.
+            with suppress(AttributeError):
+                if transport is not None:
+                    transport.abort()
         self._runner = None
 
     @abstractmethod
