@@ -6,11 +6,13 @@ import asyncio
 import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.appliances.credentials import Rules
+from service.appliances.http import Http
 from service.appliances.inventory import Inventory, Limits
 from service.consumers.intake import Intake
 from service.consumers.settling import Settling
@@ -28,7 +30,6 @@ from service.web import Web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from service.ledger import Ledger
     from service.settings import Settings
 
 
@@ -36,22 +37,35 @@ LAST_MOMENT = 1.0
 """Seconds for work whose delivery is gone already, before the ledger is closed."""
 
 
+@dataclass(frozen=True)
+class Parts:
+    """The classes that touch the world: a campaign builds from others, which die on the way."""
+
+    ledger: type[SqliteLedger] = SqliteLedger
+    publisher: type[Publisher] = Publisher
+    settling: type[Settling] = Settling
+    http: type[Http] = Http
+
+
 @asynccontextmanager
-async def running(settings: Settings, *, hangup: asyncio.Event) -> AsyncIterator[None]:
+async def running(
+    settings: Settings, *, hangup: asyncio.Event, parts: Parts
+) -> AsyncIterator[None]:
     """Run the courier for as long as the body lasts.
 
     Args:
         settings: everything that can be set.
         hangup: set when the inventory is to be read again.
+        parts: what it is built from.
 
     Raises:
         ConfigurationError: it cannot start as it is configured; nothing was consumed.
     """
     async with AsyncExitStack() as stack:
         tls = settings.broker_tls()
-        inventory = Inventory.load(settings.appliances_file, limits_of(settings))
+        inventory = Inventory.load(settings.appliances_file, limits_of(settings), http=parts.http)
         stack.push_async_callback(inventory.close)
-        ledger = await open_ledger(settings)
+        ledger = await parts.ledger.open(ledger_path(settings))
         stack.push_async_callback(ledger.close)
 
         addresses = settings.broker_addresses("courier publishing")
@@ -59,7 +73,7 @@ async def running(settings: Settings, *, hangup: asyncio.Event) -> AsyncIterator
         stack.push_async_callback(connection.close)
         await ledger.belongs_to(identity_of(connection))
         await declare(connection, settings.retry_delays)
-        publisher = await Publisher.open(connection)
+        publisher = await parts.publisher.open(connection)
 
         execution = Execution(
             inventory,
@@ -71,13 +85,13 @@ async def running(settings: Settings, *, hangup: asyncio.Event) -> AsyncIterator
         )
         flights = Flights(execution)
         stack.push_async_callback(flights.drain, LAST_MOMENT)
-        settling = Settling(flights, publisher, source=settings.source)
+        settling = parts.settling(flights, publisher, source=settings.source)
         intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
-        parts = (ledger, publisher, intake)
+        watched = (ledger, publisher, intake)
         web = Web(
             settings.http_host,
             settings.http_port,
-            not_ready=lambda: [part.idle_reason for part in parts if part.idle_reason],
+            not_ready=lambda: [part.idle_reason for part in watched if part.idle_reason],
             metrics=Metrics(inventory).text,
         )
         # Closed in reverse: while the intake drains, probes are still answered.
@@ -123,15 +137,6 @@ def _reloading(inventory: Inventory, hangup: asyncio.Event) -> Iterator[None]:
             task.cancel()
 
 
-async def open_ledger(settings: Settings) -> Ledger:
-    """Open the ledger that the settings name.
-
-    Raises:
-        ConfigurationError: another courier owns it, or it cannot be used.
-    """
-    return await SqliteLedger.open(ledger_path(settings))
-
-
 def ledger_path(settings: Settings) -> Path:
     """Give the SQLite file that the settings name.
 
@@ -144,7 +149,7 @@ def ledger_path(settings: Settings) -> Path:
     return Path(place)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, parts: Parts = Parts()) -> None:
     """Run until SIGTERM or SIGINT, then let what runs come to its end; SIGHUP: see `running`.
 
     Raises:
@@ -153,7 +158,7 @@ async def serve(settings: Settings) -> None:
     stop, ready, hangup = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def work() -> None:
-        async with running(settings, hangup=hangup):
+        async with running(settings, hangup=hangup, parts=parts):
             ready.set()
             await stop.wait()
 

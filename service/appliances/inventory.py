@@ -66,10 +66,16 @@ class Inventory:
         appliances: those that there are from the start.
         limits: what the courier allows itself at each.
         path: where the others stand; `load` reads them.
+        http: how they are reached.
     """
 
     def __init__(
-        self, appliances: Iterable[Appliance], limits: Limits, *, path: Path | None = None
+        self,
+        appliances: Iterable[Appliance],
+        limits: Limits,
+        *,
+        path: Path | None = None,
+        http: type[Http] = Http,
     ) -> None:
         """Keep the parts; nothing is read yet."""
         self._stations = {
@@ -77,6 +83,7 @@ class Inventory:
         }
         self._limits = limits
         self._path = path
+        self._http = http
         # By address, whatever becomes of the tables: who writes in the old way and who comes later
         # take turns.
         self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -85,13 +92,13 @@ class Inventory:
         self._retiring: dict[_Station, asyncio.Task[None]] = {}
 
     @classmethod
-    def load(cls, path: Path, limits: Limits) -> Self:
+    def load(cls, path: Path, limits: Limits, *, http: type[Http] = Http) -> Self:
         """Read the inventory.
 
         Raises:
             ConfigurationError: one line per mistake, with table and key.
         """
-        inventory = cls([], limits, path=path)
+        inventory = cls([], limits, path=path, http=http)
         inventory._loaded = inventory._content()
         for name, known in read_inventory(path).items():
             inventory._stations[name] = inventory._built(name, known)
@@ -210,7 +217,7 @@ class Inventory:
             log.warning("appliance-insecure", appliance=name, reason="url is http")
         elif not entry.verify_tls:
             log.warning("appliance-insecure", appliance=name, reason="verify_tls is false")
-        http = Http(
+        http = self._http(
             name,
             entry.url,
             tls=known.tls,

@@ -15,9 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.app import ledger_path, limits_of, open_ledger
+from service.app import ledger_path, limits_of
 from service.appliances.inventory import Inventory
 from service.errors import CommandError, ConfigurationError
+from service.ledger.sqlite import SqliteLedger
 from service.settings import Settings
 from service.telemetry import configure
 from service.topology import declare
@@ -125,7 +126,7 @@ async def _ledger(settings: Settings) -> str:
     if not path.exists():
         return f"{path} will be made at the first start"
     try:
-        ledger = await open_ledger(settings)
+        ledger = await SqliteLedger.open(path)
     except ConfigurationError as error:
         if "another courier owns" in str(error):
             return "in use by a running courier"
