@@ -22,13 +22,15 @@ from service.execution.flight import Flights
 from service.ledger.sqlite import SqliteLedger
 from service.metrics import Metrics
 from service.telemetry import log
-from service.topology import declare
+from service.topology import declare, quarantine_queue, work_queues
 from service.topology.connection import connect, identity_of
 from service.topology.publisher import Publisher
+from service.topology.upkeep import Upkeep
+from service.watchdog import Watchdog
 from service.web import Web
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Coroutine, Iterator
 
     from service.settings import Settings
 
@@ -50,13 +52,16 @@ class Parts:
 @asynccontextmanager
 async def running(
     settings: Settings, *, hangup: asyncio.Event, parts: Parts
-) -> AsyncIterator[None]:
+) -> AsyncIterator[Watchdog]:
     """Run the courier for as long as the body lasts.
 
     Args:
         settings: everything that can be set.
         hangup: set when the inventory is to be read again.
         parts: what it is built from.
+
+    Yields:
+        The one who knows when it is better to end.
 
     Raises:
         ConfigurationError: it cannot start as it is configured; nothing was consumed.
@@ -85,13 +90,23 @@ async def running(
         )
         flights = Flights(execution)
         stack.push_async_callback(flights.drain, LAST_MOMENT)
+        upkeep = Upkeep(
+            connection,
+            settings.retry_delays,
+            consumed=[queue.name for queue in (*work_queues(), quarantine_queue())],
+            hurry=publisher.failed,
+        )
         settling = parts.settling(flights, publisher, source=settings.source)
         intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
-        watched = (ledger, publisher, intake)
+
+        def not_ready() -> list[str]:
+            reasons = (each.idle_reason for each in (ledger, publisher, intake, upkeep, flights))
+            return sorted({reason for reason in reasons if reason})
+
         web = Web(
             settings.http_host,
             settings.http_port,
-            not_ready=lambda: [part.idle_reason for part in watched if part.idle_reason],
+            not_ready=not_ready,
             metrics=Metrics(inventory).text,
         )
         # Closed in reverse: while the intake drains, probes are still answered.
@@ -100,9 +115,9 @@ async def running(
         await intake.connect(own_sqlite=True)
         await web.start()
         await intake.start()
-        stack.enter_context(_reloading(inventory, hangup))
+        stack.enter_context(_meanwhile(_obey(hangup, inventory), inventory.watch(), upkeep.run()))
         log.info("service-ready", http=web.address)
-        yield
+        yield Watchdog(not_ready, settings.watchdog_timeout)
         log.info("service-stopping")
 
 
@@ -120,21 +135,22 @@ def limits_of(settings: Settings) -> Limits:
 
 
 @contextmanager
-def _reloading(inventory: Inventory, hangup: asyncio.Event) -> Iterator[None]:
-    """Read the inventory again when somebody says so, and when its file changes."""
-
-    async def obey() -> None:
-        while True:
-            await hangup.wait()
-            hangup.clear()
-            inventory.reload()
-
-    tasks = [asyncio.create_task(obey()), asyncio.create_task(inventory.watch())]
+def _meanwhile(*works: Coroutine[None, None, None]) -> Iterator[None]:
+    """Do what never ends for as long as the body lasts."""
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
+
+
+async def _obey(hangup: asyncio.Event, inventory: Inventory) -> None:
+    """Read the inventory again whenever somebody says so."""
+    while True:
+        await hangup.wait()
+        hangup.clear()
+        inventory.reload()
 
 
 def ledger_path(settings: Settings) -> Path:
@@ -149,25 +165,33 @@ def ledger_path(settings: Settings) -> Path:
     return Path(place)
 
 
-async def serve(settings: Settings, parts: Parts = Parts()) -> None:
+async def serve(settings: Settings, parts: Parts = Parts()) -> int:
     """Run until SIGTERM or SIGINT, then let what runs come to its end; SIGHUP: see `running`.
+
+    Returns:
+        The exit code: 0, or the watchdog's.
 
     Raises:
         ConfigurationError: see `running`.
     """
     stop, ready, hangup = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def work() -> None:
-        async with running(settings, hangup=hangup, parts=parts):
+    async def work() -> int:
+        async with running(settings, hangup=hangup, parts=parts) as watchdog:
             ready.set()
-            await stop.wait()
+            with _meanwhile(watchdog.watch(stop)):
+                await stop.wait()
+            return watchdog.exit_code
 
     working = asyncio.create_task(work())
 
     def on_signal() -> None:
-        # Before it is ready there is nothing to drain; the second time patience is over.
-        if stop.is_set() or not ready.is_set():
-            working.cancel()
+        if stop.is_set():
+            # Patience is over. Whatever is left undone comes back, as after a power cut.
+            log.warning("drain-abandoned")
+            os._exit(0)
+        if not ready.is_set():
+            working.cancel()  # there is nothing to drain yet
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -175,6 +199,8 @@ async def serve(settings: Settings, parts: Parts = Parts()) -> None:
         loop.add_signal_handler(number, on_signal)
     loop.add_signal_handler(signal.SIGHUP, hangup.set)
     log.info("service-starting", version=version("appliance-courier"), pid=os.getpid())
+    exit_code = 0
     with suppress(asyncio.CancelledError):
-        await working
+        exit_code = await working
     log.info("service-stopped")
+    return exit_code

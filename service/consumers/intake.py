@@ -17,7 +17,7 @@ from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
-from service.topology.connection import Watch
+from service.topology.connection import DISCONNECTED, Watch
 
 if TYPE_CHECKING:
     import ssl
@@ -108,7 +108,7 @@ class Intake:
         for broker in (self._working, self._quarantine):
             connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
             if connection is None or not connection.connected.is_set():
-                return "broker-disconnected"
+                return DISCONNECTED
             subscribers = cast("list[RabbitSubscriber]", broker.subscribers)
             if any(_consumer(subscriber) is None for subscriber in subscribers):
                 return "consumer-missing"

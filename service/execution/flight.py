@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from service.errors import Reason, Rejection
+from service.messages.wire import now
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -21,19 +23,37 @@ if TYPE_CHECKING:
     from service.messages.encode import Event
 
 
+OVERDUE = 300.0
+"""Seconds for which a command may be run past its time: longer than any honest delivery takes."""
+
+
 @dataclass(frozen=True)
 class _Flight:
     digest: str
     task: asyncio.Task[Event | Retry]
+    late_at: datetime
 
 
 class Flights:
-    """The commands that are being run in this process, by source and id."""
+    """The commands that are being run in this process, by source and id.
 
-    def __init__(self, execution: Execution) -> None:
+    Args:
+        execution: runs them.
+        grace: seconds past its time after which a command counts as hung.
+    """
+
+    def __init__(self, execution: Execution, *, grace: float = OVERDUE) -> None:
         """Start empty."""
         self._execution = execution
+        self._grace = timedelta(seconds=grace)
         self._flights: dict[tuple[str, str], _Flight] = {}
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Tell when a command does not come to its end; None when all do."""
+        at = now()
+        late = any(flight.late_at < at for flight in self._flights.values())
+        return "command-overdue" if late else None
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or join the run that is under way. See `Execution.settle`."""
@@ -52,7 +72,8 @@ class Flights:
         flight = self._flights.get(key)
         if flight is None:
             task = asyncio.create_task(begin(received))
-            flight = self._flights[key] = _Flight(digest, task)
+            late_at = max(now(), self._execution.deadline(received)) + self._grace
+            flight = self._flights[key] = _Flight(digest, task, late_at)
             task.add_done_callback(lambda done: self._landed(key, done))
         elif flight.digest != digest:
             raise Rejection(Reason.ID_CONFLICT, [("/id", "was used for another command before")])

@@ -14,11 +14,13 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from service.errors import ConfigurationError, TopologyMismatch
 from service.messages.commands import COMMANDS, name_of
+from service.topology.connection import underlay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from aio_pika.abc import AbstractChannel, AbstractRobustConnection
+    from aio_pika.abc import AbstractRobustConnection
+    from aiormq.abc import AbstractChannel
     from pamqp.common import FieldTable
 
 COMMANDS_EXCHANGE = "courier.commands"
@@ -136,40 +138,61 @@ def queues(delays: Iterable[int]) -> list[Queue]:
     ]
 
 
-async def declare(connection: AbstractRobustConnection, delays: Sequence[int]) -> None:
-    """Declare everything, and find what stands there differently.
+@dataclass(frozen=True)
+class Count:
+    """How many messages wait in a queue, and how many consumers it has."""
+
+    messages: int
+    consumers: int
+
+
+async def declare(connection: AbstractRobustConnection, delays: Sequence[int]) -> dict[str, Count]:
+    """Declare everything that does not stand, and find what stands there differently.
 
     Args:
         connection: with permission to configure `courier.*`.
         delays: the retry delays, in whole seconds.
+
+    Returns:
+        How full each queue is, by name.
 
     Raises:
         TopologyMismatch: one line per exchange or queue, with the argument that differs.
         ConfigurationError: the broker's user may not declare.
     """
     unique = sorted(set(delays))
-    differences = []
+    counts, differences = {}, []
+    transport = underlay(connection)
+    channel = await transport.channel(publisher_confirms=False)
     items: list[Exchange | Queue] = [*exchanges(unique), *queues(unique)]
     for item in items:
-        # The broker closes the channel on a difference, so each item has one of its own to lose.
-        async with await connection.channel() as channel:
-            try:
-                await _declare(channel, item)
-            except ChannelPreconditionFailed as error:
-                differences.append(_explain(item, str(error)))
-            except ChannelAccessRefused as error:
-                raise ConfigurationError(f"COURIER_BROKER_URL: {error}") from None
+        try:
+            if isinstance(item, Exchange):
+                await _declare_exchange(channel, item)
+            else:
+                counts[item.name] = await _declare_queue(channel, item)
+        except ChannelPreconditionFailed as error:
+            differences.append(_explain(item, str(error)))
+            channel = await transport.channel(publisher_confirms=False)  # closed by the broker
+        except ChannelAccessRefused as error:
+            raise ConfigurationError(f"COURIER_BROKER_URL: {error}") from None
+    await channel.close()
     if differences:
         raise TopologyMismatch("\n".join(differences))
+    return counts
 
 
-async def _declare(channel: AbstractChannel, item: Exchange | Queue) -> None:
-    if isinstance(item, Exchange):
-        await channel.declare_exchange(item.name, item.kind, durable=True, arguments=item.arguments)
-        return
-    queue = await channel.declare_queue(item.name, durable=True, arguments=item.all_arguments)
-    if item.bound_to:
-        await queue.bind(item.bound_to, item.routing_key)
+async def _declare_exchange(channel: AbstractChannel, exchange: Exchange) -> None:
+    await channel.exchange_declare(
+        exchange.name, exchange_type=exchange.kind, durable=True, arguments=exchange.arguments
+    )
+
+
+async def _declare_queue(channel: AbstractChannel, queue: Queue) -> Count:
+    found = await channel.queue_declare(queue.name, durable=True, arguments=queue.all_arguments)
+    if queue.bound_to:
+        await channel.queue_bind(queue.name, queue.bound_to, routing_key=queue.routing_key)
+    return Count(found.message_count or 0, found.consumer_count or 0)
 
 
 def _explain(item: Exchange | Queue, text: str) -> str:

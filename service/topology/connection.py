@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractRobustConnection, UnderlayConnection
     from yarl import URL
 
+DISCONNECTED = "broker-disconnected"
+"""Why nothing is done while a connection is lost."""
 CONNECT_TIMEOUT = 10.0
 LONGEST_PAUSE = 5.0
 """Seconds between two tries, at most."""
@@ -93,14 +95,25 @@ async def connect(
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
+def told_to_stop() -> bool:
+    """Tell whether a `CancelledError` is meant: aiormq raises it when a connection is lost."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
+    """Give the connection of the moment: what is done on it is not done again on the next one."""
+    transport = cast("UnderlayConnection", connection.transport)
+    return cast("aiormq.Connection", transport.connection)
+
+
 def identity_of(connection: AbstractRobustConnection) -> str:
     """Name broker and virtual host in a way that survives a change of address."""
-    transport = cast("UnderlayConnection", connection.transport)
-    properties = cast("aiormq.Connection", transport.connection).server_properties
-    cluster = properties.get("cluster_name") or "unnamed"
+    current = underlay(connection)
+    cluster = current.server_properties.get("cluster_name") or "unnamed"
     if isinstance(cluster, bytes):
         cluster = cluster.decode(errors="replace")
-    return f"{cluster}{cast('aiormq.Connection', transport.connection).url.path or '/'}"
+    return f"{cluster}{current.url.path or '/'}"
 
 
 def _is_final(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import DeliveryError
@@ -16,10 +16,10 @@ from pamqp.commands import Basic
 
 from service.errors import PublishFailed
 from service.telemetry import log
-from service.topology.connection import LONGEST_PAUSE, Watch
+from service.topology.connection import DISCONNECTED, LONGEST_PAUSE, Watch, told_to_stop
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     import aio_pika
     from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
@@ -34,13 +34,23 @@ class Publisher:
     Args:
         connection: used for nothing but publishing and declaring.
         channel: opened with `on_return_raises`, so that a message without a queue is an error.
+        stuck_after: seconds after which whoever cannot publish makes the service not ready.
+
+    Attributes:
+        failed: set when the broker did not take a message; whoever looks after that clears it.
     """
 
     def __init__(
-        self, connection: AbstractRobustConnection, channel: AbstractRobustChannel
+        self,
+        connection: AbstractRobustConnection,
+        channel: AbstractRobustChannel,
+        *,
+        stuck_after: float = 30.0,
     ) -> None:
         """Use `open`."""
+        self._stuck_after = stuck_after
         self.connection = connection
+        self.failed = asyncio.Event()
         self._channel = channel
         self._sending: dict[str, asyncio.Future[None]] = {}
         self._stuck: set[object] = set()
@@ -49,11 +59,11 @@ class Publisher:
     def idle_reason(self) -> str | None:
         """Say why nothing can be published, or None when it can."""
         if not self.connection.connected.is_set():
-            return "broker-disconnected"
+            return DISCONNECTED
         return "publishing-blocked" if self._stuck else None
 
     @classmethod
-    async def open(cls, connection: AbstractRobustConnection) -> Publisher:
+    async def open(cls, connection: AbstractRobustConnection) -> Self:
         """Open the publishing channel."""
         watch = Watch("publishing")
         connection.close_callbacks.add(watch.lost)
@@ -95,14 +105,13 @@ class Publisher:
         waited for: publishing again would leave one more copy behind each time.
         """
         pause = 0.1
-        with self._watched(exchange):
+        with self._watched(exchange) as tell_once:
             while True:
                 try:
                     return await self._confirmed(message, exchange, routing_key, mandatory=True)
                 except PublishFailed as error:
-                    log.warning(
-                        "publish-repeated", exchange=exchange, reason=str(error), retry_in=pause
-                    )
+                    self.failed.set()
+                    tell_once(str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, LONGEST_PAUSE)
 
@@ -115,8 +124,7 @@ class Publisher:
                 target = await self._channel.get_exchange(exchange, ensure=False)
                 answer = await target.publish(message, routing_key, mandatory=mandatory)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+            if told_to_stop():
                 raise
             raise PublishFailed("the connection was lost before the confirm") from None
         except DeliveryError as error:
@@ -127,17 +135,26 @@ class Publisher:
             raise PublishFailed(f"the broker answered {type(answer).__name__}")
 
     @contextmanager
-    def _watched(self, exchange: str) -> Iterator[None]:
-        """Tell once of a confirm that does not come; the service is not ready meanwhile."""
+    def _watched(self, exchange: str) -> Iterator[Callable[[str], None]]:
+        """Tell once that a message is published again, and once that this takes too long."""
         waiting = object()
+        reasons: list[str] = []
 
-        def tell() -> None:
+        def tell_once(reason: str) -> None:
+            if not reasons:
+                log.warning("publish-repeated", exchange=exchange, reason=reason)
+            reasons.append(reason)
+
+        def give_alarm() -> None:
             self._stuck.add(waiting)
-            log.warning("publish-waiting", exchange=exchange, seconds=CONFIRM_TIMEOUT)
+            reason = reasons[-1] if reasons else "the broker is silent"
+            log.warning(
+                "publish-waiting", exchange=exchange, seconds=self._stuck_after, reason=reason
+            )
 
-        timer = asyncio.get_running_loop().call_later(CONFIRM_TIMEOUT, tell)
+        timer = asyncio.get_running_loop().call_later(self._stuck_after, give_alarm)
         try:
-            yield
+            yield tell_once
         finally:
             timer.cancel()
             self._stuck.discard(waiting)

@@ -189,3 +189,22 @@ async def test_ownership_is_regained_before_anything_is_run(
         await feed(connection, b"after")
         await until(lambda: seen == [b"after"])
         await until(lambda: intake.idle_reason is None)
+
+
+async def test_what_is_handed_back_keeps_its_order(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """What the drain cuts short comes again first, in the order in which it came."""
+
+    async def settle(_: Delivery) -> None:
+        await asyncio.Event().wait()
+
+    bodies = [str(number).encode() for number in range(8)]
+    async with consuming(amqp_url, settle, prefetch=5):
+        await feed(connection, *bodies)
+        await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].unacked == 5)
+    await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].ready == len(bodies))
+    async with await connection.channel() as channel:
+        queue = await channel.get_queue(QUEUE, ensure=False)
+        came = [await queue.get(no_ack=True) for _ in bodies]
+    assert bodies == [message.body for message in came]

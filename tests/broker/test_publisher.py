@@ -106,7 +106,8 @@ async def test_an_alarm_leaves_no_copies_behind(
     connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
 ) -> None:
     """While the broker takes nothing the one publish is waited for, and told to be stuck."""
-    publisher = await Publisher.open(connection)
+    channel = await connection.channel(on_return_raises=True)
+    publisher = Publisher(connection, channel, stuck_after=1.0)
     vhost = amqp_url.rsplit("/", 1)[1]
     with broker.memory_alarm():
         task = asyncio.create_task(
@@ -118,3 +119,25 @@ async def test_an_alarm_leaves_no_copies_behind(
         await task
     await until(lambda: broker.queues(vhost)[PARKED].ready == 1)
     assert publisher.idle_reason is None
+
+
+async def test_a_subscriber_who_refuses_is_told_to_be_in_the_way(
+    connection: AbstractRobustConnection,
+) -> None:
+    """One full queue that rejects stops everybody: not ready, until it has room."""
+    async with await connection.channel() as other:
+        arguments: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        full = await other.declare_queue("full", exclusive=True, arguments=dict(arguments))
+        await full.bind(EVENTS_EXCHANGE, "#")
+        channel = await connection.channel(on_return_raises=True)
+        publisher = Publisher(connection, channel, stuck_after=1.0)
+        await publisher.publish(message(), exchange=EVENTS_EXCHANGE, routing_key="a")
+        task = asyncio.create_task(
+            publisher.publish_until_confirmed(message(), exchange=EVENTS_EXCHANGE, routing_key="a")
+        )
+        await until(lambda: publisher.idle_reason == "publishing-blocked")
+        assert not task.done()
+        await full.purge()
+        async with asyncio.timeout(10):
+            await task
+        assert publisher.idle_reason is None

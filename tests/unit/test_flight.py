@@ -130,3 +130,16 @@ async def test_giving_up_alone_rejects(flights: Flights, fac: FakeFac) -> None:
     with pytest.raises(Rejection, match="delivery-limit"):
         await flights.give_up(received())
     assert 0 == fac.reads
+
+
+async def test_a_command_that_outlives_its_time_by_far_is_told(
+    sqlite: SqliteLedger, fac: FakeFac
+) -> None:
+    """Whatever it hangs on, nobody else would notice."""
+    flights = Flights(executing(sqlite, fac, command_ttl=0.1), grace=0.1)
+    flying = await under_way(flights, fac)
+    assert flights.idle_reason is None
+    await until(lambda: flights.idle_reason == "command-overdue")
+    fac.gate.set()
+    await flying
+    assert flights.idle_reason is None

@@ -1,0 +1,102 @@
+"""Sees that everything goes on standing on the broker while the service runs.
+
+People delete queues, exchanges and bindings, and a broker may drop a consumer without a word. So
+everything is declared again every few seconds, which changes nothing where it stands, puts back
+what is gone, and tells how many consumers each queue has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from aio_pika.exceptions import AMQPError
+
+from service.errors import ConfigurationError
+from service.telemetry import log
+from service.topology import declare
+from service.topology.connection import told_to_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from aio_pika.abc import AbstractRobustConnection
+
+    from service.topology import Count
+
+INTERVAL = 5.0
+"""Seconds between two rounds."""
+_SHORTEST = 1.0
+"""Seconds between two rounds that somebody asks for."""
+_PATIENCE = 10.0
+
+
+class Upkeep:
+    """Declares everything again and again.
+
+    Args:
+        connection: the publishing one.
+        delays: the retry delays, in whole seconds.
+        consumed: the queues that must have a consumer.
+        hurry: set by whoever cannot publish: something may be gone.
+
+    Attributes:
+        counts: how full each queue was a moment ago, by name; what somebody deleted is missing.
+    """
+
+    def __init__(
+        self,
+        connection: AbstractRobustConnection,
+        delays: Sequence[int],
+        *,
+        consumed: Collection[str],
+        hurry: asyncio.Event,
+    ) -> None:
+        """Keep the parts; `run` looks after everything."""
+        self._connection = connection
+        self._delays = delays
+        self._consumed = consumed
+        self._hurry = hurry
+        self._differs = ""
+        self._unconsumed: frozenset[str] = frozenset()
+        self.counts: dict[str, Count] = {}
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Say what keeps commands from coming or results from going; None when nothing does."""
+        if self._differs:
+            return "topology-differs"
+        return "consumer-missing" if self._unconsumed else None
+
+    async def run(self) -> None:
+        """Go round. Never returns."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL):
+                    await self._hurry.wait()
+                    await asyncio.sleep(_SHORTEST)
+            self._hurry.clear()
+            if self._connection.connected.is_set():
+                await self._round()
+
+    async def _round(self) -> None:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                self.counts = await declare(self._connection, self._delays)
+        except ConfigurationError as error:
+            if str(error) != self._differs:
+                log.error("topology-differs", reason=str(error))
+            self._differs = str(error)
+            return
+        except asyncio.CancelledError:
+            if told_to_stop():
+                raise
+            return
+        except (AMQPError, OSError, RuntimeError, TimeoutError):
+            return  # the connection's own trouble, which is told elsewhere
+        self._differs = ""
+        missing = frozenset(each for each in self._consumed if not self.counts[each].consumers)
+        if missing and missing != self._unconsumed:
+            log.warning("consumer-missing", queues=sorted(missing))
+        self._unconsumed = missing
