@@ -20,7 +20,7 @@ import httpx
 
 from service.appliances.answers import Answer, Kind, Meaning, problem, unexpected
 from service.appliances.breaker import Breaker
-from service.appliances.ports import NotSent
+from service.appliances.ports import MAX_WAIT, NotSent
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from service.telemetry import log
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from service.appliances.answers import Operation, Request
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
-MAX_WAIT = 5.0
-"""Seconds that a delivery may wait in memory; after that it waits in the broker."""
 
 FOREIGN = (
     *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),

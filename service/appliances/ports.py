@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
 
 
+MAX_WAIT = 5.0
+"""Seconds that a delivery may wait in memory for others; after that it waits in the broker."""
+
+
 class NotSent(Failed):
     """The request certainly did not leave: a recorded intent may be withdrawn."""
 

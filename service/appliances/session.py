@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from service.appliances.answers import Meaning, denied
 from service.appliances.credentials import Credentials, CredentialsRefused
 from service.appliances.permissions import Permissions
-from service.appliances.ports import NotSent, Status, Superseded
+from service.appliances.ports import MAX_WAIT, NotSent, Status, Superseded
 from service.appliances.visit import visit
 from service.errors import Code, CourierError, Failed, Waiting
 from service.telemetry import log
@@ -119,17 +119,23 @@ class Session(Generic[T]):
 
         Raises:
             CredentialsRefused: they were refused now, or before and nothing has changed since.
-            Waiting: the login budget is spent.
+            Waiting: the login budget is spent, or somebody else's login takes its time.
             NotSent, Failed: the appliance could not be asked.
         """
         if self._current is not None:
             self._tell_reuse()
             return self._current
+        patience: float | None = MAX_WAIT
         if self._opening is None:
+            patience = None  # this one does not wait for another: its own request is under way
             self._opening = asyncio.create_task(self._open(self.credentials.take()))
             self._opening.add_done_callback(self._opening_done)
-        # The login belongs to all who wait: one who is cancelled does not end it.
-        session = await asyncio.shield(self._opening)
+        try:
+            async with asyncio.timeout(patience):
+                # The login belongs to all who wait: one who goes away does not end it.
+                session = await asyncio.shield(self._opening)
+        except TimeoutError:
+            raise Waiting(Code.BUSY, f"the login at {self._appliance} takes its time") from None
         self._tell_reuse()
         return session
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import aiormq
-    from aio_pika.abc import AbstractRobustConnection, UnderlayConnection
+    from aio_pika.abc import AbstractConnection, AbstractRobustConnection, UnderlayConnection
     from yarl import URL
 
 DISCONNECTED = "broker-disconnected"
@@ -41,13 +41,17 @@ class Watch:
         self._up = up or asyncio.Event()
         self._told = False
 
-    async def lost(self, _: object, error: BaseException | None) -> None:
+    async def lost(
+        self, connection: AbstractConnection | None, error: BaseException | None
+    ) -> None:
         """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
         self._up.clear()
-        if error is None or isinstance(error, asyncio.CancelledError) or self._told:
-            return
+        if self._told or (connection is not None and connection.close_called):
+            return  # or we closed it ourselves
         self._told = True
-        log.warning("broker-connection-lost", connection=self._name, reason=str(error)[:200])
+        silent = error is None or isinstance(error, asyncio.CancelledError)
+        reason = "no heartbeat from the broker" if silent else str(error)[:200]
+        log.warning("broker-connection-lost", connection=self._name, reason=reason)
 
     async def restored(self, _: object) -> None:
         """Be told by aio-pika that it is back, with channels, queues and consumers."""

@@ -10,6 +10,7 @@ from service.appliances.ports import NotSent, Superseded
 from service.appliances.session import Opened, Session, State
 from service.appliances.visit import Visit, visit
 from service.errors import Code, Failed, Refused, Waiting
+from tests.support.clock import Clock
 from tests.unit.device import NO, OK, FakeDevice, FakeSecret, open_to
 
 
@@ -30,6 +31,21 @@ async def test_all_who_wait_share_one_login(device: FakeDevice, session: Session
     opened = await asyncio.gather(*tasks)
     assert ["right"] == device.logins
     assert {id(opened[0])} == {id(each) for each in opened}
+
+
+async def test_somebody_elses_login_is_not_waited_for_in_memory_for_long(
+    clock: Clock, device: FakeDevice, session: Session[str]
+) -> None:
+    """Five seconds, and who only waits goes to a retry queue; the login itself goes on."""
+    first, *others = await waiting_for(device, session, 3)
+    clock.forward(5.1)
+    for each in others:
+        with pytest.raises(Waiting) as caught:
+            await each
+        assert Code.BUSY == caught.value.code
+    device.gate.set()
+    assert "session-1" == (await first).token
+    assert ["right"] == device.logins
 
 
 async def test_an_open_session_is_used_again(device: FakeDevice, session: Session[str]) -> None:

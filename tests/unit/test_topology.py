@@ -1,7 +1,6 @@
 """The table of interface.md: names and arguments cannot change once a broker has them."""
 
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
@@ -9,7 +8,16 @@ from aiormq.exceptions import ChannelAccessRefused, ChannelPreconditionFailed
 
 from service import topology
 from service.errors import ConfigurationError, TopologyMismatch
-from service.topology import declare, exchanges, quarantine_queue, queues, retry_name, work_queues
+from service.topology import (
+    PARKED,
+    Count,
+    declare,
+    exchanges,
+    quarantine_queue,
+    queues,
+    retry_name,
+    work_queues,
+)
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractRobustConnection
@@ -59,11 +67,20 @@ EXCHANGES: Final = {
 }
 
 
+@dataclass(frozen=True)
+class DeclareOk:
+    """The broker's answer: how many messages wait, and how many consumers there are."""
+
+    message_count: int
+    consumer_count: int
+
+
 class FakeBroker:
     """Remembers what is declared; answers as RabbitMQ does when something stands there already.
 
     Attributes:
-        differs: by name, what the broker says of an exchange or queue.
+        differs: by name, what the broker says of an exchange or queue; it closes the channel.
+        channels: how many were opened.
     """
 
     def __init__(self, differs: dict[str, Exception] | None = None) -> None:
@@ -72,34 +89,46 @@ class FakeBroker:
         self.bindings: list[tuple[str, str, str]] = []
         self.channels = 0
 
-    @asynccontextmanager
-    async def _opened(self) -> AsyncIterator["FakeBroker"]:
+    @property
+    def transport(self) -> "FakeBroker":
+        return self
+
+    @property
+    def connection(self) -> "FakeBroker":
+        return self
+
+    async def channel(self, *, publisher_confirms: bool) -> "FakeChannel":
+        assert not publisher_confirms
         self.channels += 1
-        yield self
+        return FakeChannel(self)
 
-    async def channel(self) -> AbstractAsyncContextManager["FakeBroker"]:
-        return self._opened()
 
-    async def declare_exchange(self, name: str, kind: str, **told: object) -> None:
-        self._take(f"exchange {name}", {"kind": kind, **told})
+class FakeChannel:
+    """A channel, which is gone once the broker has found a difference."""
 
-    async def declare_queue(self, name: str, **told: object) -> "FakeQueue":
+    def __init__(self, broker: FakeBroker) -> None:
+        self._broker = broker
+        self._closed = False
+
+    async def exchange_declare(self, name: str, *, exchange_type: str, **told: object) -> None:
+        self._take(f"exchange {name}", {"kind": exchange_type, **told})
+
+    async def queue_declare(self, name: str, **told: object) -> DeclareOk:
         self._take(f"queue {name}", told)
-        return FakeQueue(self, name)
+        return DeclareOk(len(name), 1)
+
+    async def queue_bind(self, queue: str, exchange: str, *, routing_key: str) -> None:
+        self._broker.bindings.append((queue, exchange, routing_key))
+
+    async def close(self) -> None:
+        assert not self._closed
 
     def _take(self, name: str, told: dict[str, object]) -> None:
-        if name in self.differs:
-            raise self.differs[name]
-        self.declared[name] = told
-
-
-class FakeQueue:
-    def __init__(self, broker: FakeBroker, name: str) -> None:
-        self._broker = broker
-        self._name = name
-
-    async def bind(self, exchange: str, routing_key: str) -> None:
-        self._broker.bindings.append((self._name, exchange, routing_key))
+        assert not self._closed, "the broker has closed this channel"
+        self._broker.declared[name] = told
+        if name in self._broker.differs:
+            self._closed = True
+            raise self._broker.differs[name]
 
 
 async def declared(broker: FakeBroker, *delays: int) -> FakeBroker:
@@ -152,7 +181,7 @@ async def test_everything_is_declared_durable_and_bound() -> None:
 
 
 async def test_every_difference_is_told_at_once() -> None:
-    """What stands there differently is listed by name and argument; each has its own channel."""
+    """What stands there differently is listed by name and argument, and the rest is declared."""
     numbers = "received '2147483647' but current is '20'"
     text = (
         "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit' for queue 'courier.parked'"
@@ -172,7 +201,15 @@ async def test_every_difference_is_told_at_once() -> None:
         f"queue courier.parked on the broker differs in x-delivery-limit: {numbers}",
     ]
     assert expected == str(caught.value).splitlines()
-    assert len(exchanges([5])) + len(queues([5])) == broker.channels
+    assert 1 + len(broker.differs) == broker.channels
+    assert len(exchanges([5])) + len(queues([5])) == len(broker.declared)
+
+
+async def test_how_full_the_queues_are_is_told() -> None:
+    """Declaring what stands already is asking how it stands."""
+    counts = await declare(cast("AbstractRobustConnection", FakeBroker()), [5])
+    assert {queue.name for queue in queues([5])} == set(counts)
+    assert Count(len(PARKED), 1) == counts[PARKED]
 
 
 async def test_a_user_who_may_not_declare_is_a_clear_error() -> None:
