@@ -7,6 +7,7 @@ import os
 import signal
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
 from service.ledger.sqlite import SqliteLedger
+from service.messages.wire import now
 from service.metrics import Metrics
 from service.telemetry import log
 from service.topology import declare, quarantine_queue, work_queues
@@ -32,9 +34,12 @@ from service.web import Web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
 
+    from service.ledger import Ledger
     from service.settings import Settings
 
 
+PRUNE_INTERVAL = 3600.0
+"""Seconds between two looks for what the ledger may forget."""
 LAST_MOMENT = 1.0
 """Seconds for work whose delivery is gone already, before the ledger is closed."""
 
@@ -115,7 +120,10 @@ async def running(
         await intake.connect(own_sqlite=True)
         await web.start()
         await intake.start()
-        stack.enter_context(_meanwhile(_obey(hangup, inventory), inventory.watch(), upkeep.run()))
+        pruning = _prune(ledger, settings.ledger_retention)
+        stack.enter_context(
+            _meanwhile(_obey(hangup, inventory), inventory.watch(), upkeep.run(), pruning)
+        )
         log.info("service-ready", http=web.address)
         yield Watchdog(not_ready, settings.watchdog_timeout)
         log.info("service-stopping")
@@ -151,6 +159,13 @@ async def _obey(hangup: asyncio.Event, inventory: Inventory) -> None:
         await hangup.wait()
         hangup.clear()
         inventory.reload()
+
+
+async def _prune(ledger: Ledger, retention: float) -> None:
+    """Forget what was finished long ago."""
+    while True:
+        await ledger.forget(now() - timedelta(seconds=retention))
+        await asyncio.sleep(PRUNE_INTERVAL)
 
 
 def ledger_path(settings: Settings) -> Path:

@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     broker_key_file: Path | None = None
     appliances_file: Path = Path("appliances.toml")
     ledger_url: SecretStr = SecretStr("sqlite:///courier.db")
+    ledger_retention: Seconds = 400 * 86400
     source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     login_budget: PositiveInt = 10
     breaker_failures: PositiveInt = 5
     drain_timeout: Seconds = 25
+    watchdog_timeout: float = Field(300, ge=0, le=10 * 366 * 86400, allow_inf_nan=False)
 
     @field_validator("retry_delays", mode="before")
     @classmethod

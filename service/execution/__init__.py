@@ -69,7 +69,7 @@ class Execution:
         self._endings = Endings(ledger, source)
         self._delays = retry_delays
         self._command_ttl = timedelta(seconds=command_ttl)
-        self._recovery_ttl = timedelta(seconds=recovery_ttl)
+        self._recovery_ttl = recovery_ttl
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or tell again how it ended.
@@ -89,7 +89,7 @@ class Execution:
         if not intent.open:
             if self._may_be_lost(received, plan):
                 return await self._endings.end(received, plan, undetermined(plan, command, intent))
-            if received.expired or self._deadline(received) <= now():
+            if received.expired or self.deadline(received) <= now():
                 return await self._endings.end(received, plan, out_of_time(plan, received))
         current, reads_back = Visit(), intent.open
         outcome = await self._run(plan, command, intent, current)
@@ -99,6 +99,10 @@ class Execution:
         if isinstance(outcome, Outcome):
             return await self._endings.end(received, plan, outcome, attempts)
         return await self._later(received, plan, intent, outcome, attempts)
+
+    def deadline(self, received: Received) -> datetime:
+        """Say until when a command may be begun."""
+        return received.command.envelope.expirytime or received.received_at + self._command_ttl
 
     async def give_up(self, received: Received) -> Event:
         """End a command that must not be run again: its deliveries are used up.
@@ -173,23 +177,17 @@ class Execution:
     ) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""
         if intent.open:
+            left = self._recovery_ttl - intent.age
             # Who only waited for a slot has not read back yet, and others wait for the intent.
             turn = self._delays[0 if isinstance(error, Waiting) else -1]
             delay = self._delay(error.retry_after or turn)
-            deadline = intent.recorded_at + self._recovery_ttl
         else:
-            deadline = self._deadline(received)
-            left = (deadline - now()).total_seconds()
+            left = (self.deadline(received) - now()).total_seconds()
             if isinstance(error, Waiting):
                 delay = self._pause(received, error, left)
             else:
-                turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
-                delay = self._delay(max(error.retry_after or 0, turn))
-                if delay > left and turn <= left:
-                    delay = (
-                        turn  # the appliance is left alone for as long as it asked, all the same
-                    )
-        if now() + timedelta(seconds=delay) < deadline:
+                delay = self._turn(error, attempts, left)
+        if delay < left:
             log.info(
                 "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
             )
@@ -203,6 +201,15 @@ class Execution:
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
         return await self._endings.end(received, plan, outcome, attempts)
+
+    def _turn(self, error: CommandError, attempts: int, left: float) -> int:
+        """Choose the delay whose turn it is, or a longer one where the appliance asks for that.
+
+        Whatever it asks for does not end a command that has time for one more try.
+        """
+        turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
+        asked = self._delay(max(error.retry_after or 0, turn))
+        return turn if turn <= left < asked else asked
 
     def _delay(self, seconds: float) -> int:
         """Choose the smallest configured delay that is not shorter, or the longest there is."""
@@ -222,15 +229,13 @@ class Execution:
         longest = min(waited if error.retry_after is None else error.retry_after, left)
         return max((delay for delay in self._delays if delay <= longest), default=self._delays[0])
 
-    def _deadline(self, received: Received) -> datetime:
-        return received.command.envelope.expirytime or received.received_at + self._command_ttl
-
     def _may_be_lost(self, received: Received, plan: Plan) -> bool:
         """Tell a write that an earlier ledger may have known: it is never run on a guess."""
         if not plan.writes(received.command.data):
             return False
         # What our own retry copy says of its age is worth more than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
-        known_since = sent_at or received.received_at
+        ages = (sent_at, received.known_since, received.received_at)
+        known_since = min(age for age in ages if age is not None)
         older = received.redelivered and known_since < self._ledger.created_at
         return received.had_intent or older

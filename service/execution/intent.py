@@ -8,12 +8,10 @@ from pydantic import BaseModel
 
 from service.errors import AnswerLost, Code, CommandError, Failed, Refused
 from service.handlers import Heard
-from service.messages.wire import now
+from service.ledger.moment import Moment
 from service.telemetry import log
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from service.ledger import Intent, Ledger
     from service.messages.commands import Command
 
@@ -45,14 +43,9 @@ class LedgerIntent:
         return self._found is not None
 
     @property
-    def recorded_at(self) -> datetime:
-        """When it was recorded; now, if it was not."""
-        return self._found.at if self._found else now()
-
-    @property
     def age(self) -> float:
-        """Seconds since it was recorded."""
-        return (now() - self.recorded_at).total_seconds()
+        """Seconds since it was recorded, whatever the wall clock was set to; 0 if it was not."""
+        return self._found.recorded.age(Moment.current()) if self._found else 0.0
 
     async def record(self, before: BaseModel) -> None:
         """Announce the write, durably. See `WriteIntent`."""

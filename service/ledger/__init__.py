@@ -1,7 +1,12 @@
 """The durable record of licence commands: what was intended, and what came of it.
 
 The ledger knows what the broker cannot: the figures read before a write, and the result that was
-told. Queries write nothing to it. `sqlite` is the implementation for one process.
+told. Queries write nothing to it.
+
+- `sqlite`: the implementation for one process, as the service uses it.
+- `schema`: the tables in its file, how old ones are upgraded, what a damaged file is called.
+- `care`: the file in a person's hands: read while the service runs, an `unknown` settled.
+- `moment`: an instant whose age no clock step falsifies.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ from service.errors import Code, Waiting
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from service.ledger.moment import Moment
     from service.messages.commands import Command
 
 
@@ -31,12 +37,12 @@ class Intent:
 
     Attributes:
         before: what was read before it, as JSON.
-        at: when it was recorded.
+        recorded: when it was recorded.
         answer: what the appliance said to it, as JSON, where that had to be kept.
     """
 
     before: bytes
-    at: datetime
+    recorded: Moment
     answer: bytes | None = None
 
 
@@ -56,6 +62,45 @@ class Entry:
     digest: str
     intent: Intent | None
     told: Told | None
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a person found that an `unknown` write did: the public verdict, a note, who and when."""
+
+    verdict: str
+    note: str
+    settled_by: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that the ledger knows of one command, for those who look after it.
+
+    Attributes:
+        type: the command's CloudEvents type.
+        correlation_id: what its result was correlated by; None where an older courier recorded it.
+        traceparent: the trace that it belonged to.
+        intent: the write that was announced, if one was; open while nothing is told.
+        told: its end, if it has one.
+        settlement: what a person said of an end that is unknown.
+    """
+
+    source: str
+    id: str
+    type: str
+    appliance: str
+    correlation_id: str | None
+    traceparent: str | None
+    intent: Intent | None
+    told: Told | None
+    settlement: Settlement | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Source and id: the idempotency key."""
+        return self.source, self.id
 
 
 class Ledger(Protocol):
@@ -100,6 +145,20 @@ class Ledger(Protocol):
 
         Returns:
             What is recorded: the first end stays, whatever comes later.
+        """
+        ...
+
+    async def forget(self, older_than: datetime) -> int:
+        """Delete the entries that were finished before an instant.
+
+        Never an open intent, nor an `unknown` that nobody has settled. It deletes some hundred
+        entries at a time, and commands are recorded in between.
+
+        Args:
+            older_than: what was concluded at this instant stays.
+
+        Returns:
+            How many there were.
         """
         ...
 

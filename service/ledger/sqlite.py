@@ -11,14 +11,16 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Self
+from contextlib import AsyncExitStack, closing
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import aiosqlite
 
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
-from service.messages.wire import format_instant, now, parse_instant
+from service.ledger.moment import Moment
+from service.ledger.schema import BUSY, connect, explained, prepare
+from service.messages.wire import format_instant, parse_instant
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -27,54 +29,38 @@ if TYPE_CHECKING:
 
     from service.messages.commands import Command
 
-SCHEMA_VERSION = 2
-_SCHEMA = """
-BEGIN;
-CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
-CREATE TABLE commands (
-    source TEXT NOT NULL,
-    id TEXT NOT NULL,
-    type TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    appliance TEXT NOT NULL,
-    intended_at TEXT,
-    before BLOB,
-    answer BLOB,
-    concluded_at TEXT,
-    conclusion TEXT,
-    data BLOB,
-    PRIMARY KEY (source, id)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
-INSERT INTO about VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NULL);
-PRAGMA user_version = 2;
-COMMIT;
-"""
-_FROM_VERSION_1 = """
-BEGIN;
-ALTER TABLE commands ADD COLUMN answer BLOB;
-PRAGMA user_version = 2;
-COMMIT;
-"""
+_Value: TypeAlias = str | bytes | float | None
+_AT_ONCE = 200
+"""Entries that are forgotten at once: a command waits for no more than these."""
 _FIND = """
-SELECT digest, intended_at, before, answer, concluded_at, conclusion, data
+SELECT digest, intended_at, boot, uptime, before, answer, concluded_at, conclusion, data
 FROM commands WHERE source = ? AND id = ?
 """
 _INTEND = """
-INSERT INTO commands (source, id, type, digest, appliance, intended_at, before)
-VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO commands (source, id, type, digest, appliance, correlation_id, traceparent,
+    intended_at, boot, uptime, before)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _KEEP = "UPDATE commands SET answer = ? WHERE source = ? AND id = ? AND concluded_at IS NULL"
 _WITHDRAW = "DELETE FROM commands WHERE source = ? AND id = ? AND concluded_at IS NULL"
 _CONCLUDE = """
-INSERT INTO commands (source, id, type, digest, appliance, concluded_at, conclusion, data)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO commands (source, id, type, digest, appliance, correlation_id, traceparent,
+    concluded_at, conclusion, data)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (source, id) DO UPDATE SET
     concluded_at = excluded.concluded_at, conclusion = excluded.conclusion, data = excluded.data
 WHERE concluded_at IS NULL
 RETURNING id
 """
 _OPEN = "SELECT 1 FROM commands WHERE appliance = ? AND concluded_at IS NULL"
+# The condition stands as it does in the index, or SQLite would not see that the index serves.
+_FORGET = """
+DELETE FROM commands WHERE (source, id) IN (
+    SELECT source, id FROM commands
+    WHERE concluded_at < ? AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
+    ORDER BY concluded_at LIMIT ?
+) RETURNING id
+"""
 _LONGEST_PAUSE = 5.0
 
 
@@ -95,19 +81,18 @@ class SqliteLedger:
         """Open the ledger, or make a new one.
 
         Raises:
-            ConfigurationError: another courier owns it, it is newer than this program, or it
-                cannot be written.
+            ConfigurationError: another courier owns it, it is newer than this program, damaged,
+                or cannot be written.
         """
         async with AsyncExitStack() as opened:
             opened.callback(os.close, _own(path))
             try:
-                connection = await aiosqlite.connect(path, isolation_level=None)
+                created_at = await asyncio.to_thread(_prepared, path)
+                connection = await aiosqlite.connect(path, timeout=BUSY, isolation_level=None)
                 opened.push_async_callback(connection.close)
-                created_at = await _prepare(connection, path)
+                await connection.execute("PRAGMA synchronous = FULL")
             except sqlite3.Error as error:
-                raise ConfigurationError(
-                    f"COURIER_LEDGER_URL: {path} cannot be used: {error}"
-                ) from None
+                raise explained(path, error) from None
             return cls(connection, created_at, opened.pop_all())
 
     @property
@@ -120,11 +105,11 @@ class SqliteLedger:
         rows = await self._execute(_FIND, key)
         if not rows:
             return None
-        digest, intended_at, before, answer, concluded_at, conclusion, data = rows[0]
+        digest, *intent, concluded_at, conclusion, data = rows[0]
         return Entry(
             digest=digest,
-            intent=Intent(before, parse_instant(intended_at), answer) if intended_at else None,
-            told=Told(conclusion, data, parse_instant(concluded_at)) if concluded_at else None,
+            intent=intent_of(*intent),
+            told=told_of(concluded_at, conclusion, data),
         )
 
     async def has_open_intent(self, appliance: str) -> bool:
@@ -133,8 +118,10 @@ class SqliteLedger:
 
     async def intend(self, command: Command, before: bytes) -> Intent:
         """Announce a write. See `Ledger`."""
-        intent = Intent(before, now())
-        row = (*_identity(command), format_instant(intent.at), before)
+        intent = Intent(before, Moment.current())
+        recorded = intent.recorded
+        announced = (format_instant(recorded.at), recorded.boot, recorded.uptime, before)
+        row = (*_identity(command), *announced)
         try:
             await self._execute(_INTEND, row)
         except sqlite3.IntegrityError:
@@ -158,7 +145,18 @@ class SqliteLedger:
         entry = await self.find(command.key)
         return (entry and entry.told) or told
 
-    async def _execute(self, sql: str, row: tuple[str | bytes, ...]) -> list[sqlite3.Row]:
+    async def forget(self, older_than: datetime) -> int:
+        """Delete what was finished before an instant. See `Ledger`."""
+        instant = format_instant(older_than)
+        forgotten, deleted = 0, _AT_ONCE
+        while deleted == _AT_ONCE:
+            deleted = len(await self._execute(_FORGET, (instant, _AT_ONCE)))
+            forgotten += deleted
+        if forgotten:
+            log.info("ledger-entries-forgotten", entries=forgotten)
+        return forgotten
+
+    async def _execute(self, sql: str, row: tuple[_Value, ...]) -> list[sqlite3.Row]:
         """Run one statement; wait for a storage that is locked, full or gone."""
         pause = 0.1
         while True:
@@ -195,8 +193,29 @@ class SqliteLedger:
         await self._opened.aclose()
 
 
-def _identity(command: Command) -> tuple[str, str, str, str, str]:
-    return (*command.key, command.envelope.type, command.digest, command.data.appliance)
+def intent_of(
+    intended_at: str | None, boot: str | None, uptime: float | None, before: bytes, answer: bytes
+) -> Intent | None:
+    """Read the announcement of a write from its columns; None if there was none."""
+    if intended_at is None:
+        return None
+    return Intent(before, Moment(parse_instant(intended_at), boot, uptime or 0.0), answer)
+
+
+def told_of(concluded_at: str | None, conclusion: str, data: bytes) -> Told | None:
+    """Read an end from its columns; None if there is none yet."""
+    return Told(conclusion, data, parse_instant(concluded_at)) if concluded_at else None
+
+
+def _identity(command: Command) -> tuple[str | None, ...]:
+    envelope = command.envelope
+    told = (command.correlation_id, envelope.traceparent)
+    return (*command.key, envelope.type, command.digest, command.data.appliance, *told)
+
+
+def _prepared(path: Path) -> datetime:
+    with closing(connect(path)) as connection:
+        return prepare(connection, path)
 
 
 def _own(path: Path) -> int:
@@ -217,19 +236,3 @@ def _own(path: Path) -> int:
             f"COURIER_LEDGER_URL: another courier owns {path}; for several couriers use PostgreSQL"
         ) from None
     return lock
-
-
-async def _prepare(connection: aiosqlite.Connection, path: Path) -> datetime:
-    await connection.execute("PRAGMA journal_mode = WAL")
-    await connection.execute("PRAGMA synchronous = FULL")
-    async with connection.execute("PRAGMA user_version") as cursor:
-        (version,) = await cursor.fetchone() or (0,)
-    if version > SCHEMA_VERSION:
-        raise ConfigurationError(f"COURIER_LEDGER_URL: {path} was written by a newer courier")
-    if version == 0:
-        await connection.executescript(_SCHEMA)
-    if version == 1:
-        await connection.executescript(_FROM_VERSION_1)
-    async with connection.execute("SELECT created_at FROM about") as cursor:
-        (created_at,) = await cursor.fetchone() or (None,)
-    return parse_instant(created_at)

@@ -11,12 +11,15 @@ from pydantic_core import to_json
 
 from service.messages.events import (
     ActivateSmsLicenseFinished,
+    ActivateSmsLicenseSettled,
     ApplyVoiceLicenseFinished,
+    ApplyVoiceLicenseSettled,
     CommandRef,
     Finished,
     QueryDevicesFinished,
     QuerySmsBalanceFinished,
     Rejected,
+    Settled,
 )
 from service.messages.wire import format_instant, now, parse_json
 
@@ -36,6 +39,11 @@ FINISHED: dict[str, type[Finished]] = {
     "courier.query-devices.finished.v1": QueryDevicesFinished,
 }
 """Every finished event, by its CloudEvents type."""
+SETTLED: dict[str, type[Settled]] = {
+    "courier.activate-sms-license.settled.v1": ActivateSmsLicenseSettled,
+    "courier.apply-voice-license.settled.v1": ApplyVoiceLicenseSettled,
+}
+"""Every settled event, by its CloudEvents type."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +51,7 @@ class Event:
     """An event, ready to be told.
 
     Attributes:
-        outcome: the fifth word of the routing key: the conclusion or the reason.
+        outcome: the fifth word of the routing key: conclusion or verdict; the reason, if rejected.
         data: the event's data as JSON; kept as bytes, so that a second telling is the same.
     """
 
@@ -91,8 +99,17 @@ class Event:
 
 def finished_type(command_type: str) -> str:
     """Give the type of the event that ends a command of this type."""
-    name, major = command_type.removeprefix("courier.").rsplit(".", 1)
-    return f"courier.{name}.finished.{major}"
+    return _type_beside(command_type, "finished")
+
+
+def settled_type(command_type: str) -> str:
+    """Give the type of the event that settles a command of this type."""
+    return _type_beside(command_type, "settled")
+
+
+def _type_beside(command_type: str, word: str) -> str:
+    name, major = command_type.rsplit(".", 1)
+    return f"{name}.{word}.{major}"
 
 
 def event_id(*parts: str) -> str:
@@ -126,6 +143,40 @@ def finished_event(
         causation_id=envelope.id,
         traceparent=envelope.traceparent,
         tracestate=envelope.tracestate,
+    )
+
+
+def settled_event(
+    key: tuple[str, str],
+    told: Settled,
+    *,
+    source: str,
+    time: datetime,
+    correlation_id: str,
+    traceparent: str | None = None,
+) -> Event:
+    """Tell what a person found about a command that ended unknown.
+
+    Args:
+        key: the command's source and id.
+        told: what was found.
+        source: the courier's own `source` attribute.
+        time: when it was settled.
+        correlation_id: what the finished event was correlated by.
+        traceparent: the trace that the command belonged to.
+    """
+    event_type = settled_type(told.answers)
+    return Event(
+        id=event_id(*key, event_type),
+        source=source,
+        type=event_type,
+        time=time,
+        outcome=told.verdict,
+        data=told.model_dump_json().encode(),
+        appliance=told.appliance,
+        correlation_id=correlation_id,
+        causation_id=key[1],
+        traceparent=traceparent,
     )
 
 

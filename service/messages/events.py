@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.errors import Code
@@ -46,6 +48,10 @@ CODES: dict[Conclusion, frozenset[Code]] = {
 }
 """Which codes tell which conclusion; a code that stands nowhere here may come with any failure."""
 
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# A UUID, whose last group goes on, is none.
+_LICENCE = re.compile(r"[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){4}(?![A-Za-z0-9])")
+
 
 class Failure(Frozen):
     """Why a command did not succeed: a stable code, a sentence, the appliance's HTTP status."""
@@ -63,14 +69,26 @@ class CommandRef(Frozen):
     type: str | None
 
 
-class Finished(Frozen):
-    """The common part of every finished event."""
+class OfACommand(Frozen):
+    """What every event says that belongs to a valid command."""
 
     answers: ClassVar[str]
-    """The type of the commands that it ends."""
+    """The type of the commands that it is about."""
 
     command: CommandRef
     appliance: ApplianceName
+
+    @field_validator("command")
+    @classmethod
+    def _check_command(cls, value: CommandRef) -> CommandRef:
+        if value.type != cls.answers:
+            raise _wrong("type", "is another command's")
+        return value
+
+
+class Finished(OfACommand):
+    """The common part of every finished event."""
+
     conclusion: Annotated[str, member(Conclusion)]
     attempts: Count
     started_at: EventInstant
@@ -88,13 +106,6 @@ class Finished(Frozen):
         others = (codes for other, codes in CODES.items() if other != conclusion)
         if value is not None and any(value.code in codes for codes in others):
             raise _wrong("code", "belongs to another conclusion")
-        return value
-
-    @field_validator("command")
-    @classmethod
-    def _check_command(cls, value: CommandRef) -> CommandRef:
-        if value.type != cls.answers:
-            raise _wrong("type", "is another command's")
         return value
 
 
@@ -213,6 +224,47 @@ class ApplyVoiceLicenseFinished(VoiceApplication, OfAWrite):
         if value is None and info.data.get("conclusion") == Conclusion.SUCCEEDED:
             raise ValueError("must be known")
         return value
+
+
+class Verdict(StrEnum):
+    """What a person found that an `unknown` write did. A closed list."""
+
+    APPLIED = "applied"
+    NOT_APPLIED = "not-applied"
+
+
+def _check_remark(value: str) -> str:
+    if _CONTROL.search(value):
+        raise ValueError("must be printable text on one line")
+    if _LICENCE.search(value):
+        raise ValueError("holds what looks like a licence; it would be told to everybody")
+    return value
+
+
+Note = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_check_remark)]
+"""What a person saw, in their own words."""
+Person = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_remark)]
+"""How somebody names themselves."""
+
+
+class Settled(OfACommand):
+    """The data of every settled event: what a person found about a command that ended unknown."""
+
+    verdict: Annotated[str, member(Verdict)]
+    note: Note
+    settled_by: Person
+
+
+class ActivateSmsLicenseSettled(Settled):
+    """`courier.activate-sms-license.settled.v1`."""
+
+    answers = "courier.activate-sms-license.v1"
+
+
+class ApplyVoiceLicenseSettled(Settled):
+    """`courier.apply-voice-license.settled.v1`."""
+
+    answers = "courier.apply-voice-license.v1"
 
 
 class Rejected(Frozen):

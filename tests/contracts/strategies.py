@@ -19,8 +19,16 @@ from service.messages.commands import (
     QueryDevices,
     decode,
 )
-from service.messages.encode import FINISHED, Event, finished_event, finished_type
-from service.messages.events import CODES, CommandRef, Failure
+from service.messages.encode import (
+    FINISHED,
+    SETTLED,
+    Event,
+    finished_event,
+    finished_type,
+    settled_event,
+    settled_type,
+)
+from service.messages.events import CODES, CommandRef, Failure, Verdict
 from service.messages.results import (
     Balance,
     Conclusion,
@@ -253,6 +261,31 @@ def finished_events(draw: DrawFn, name: str, conclusion: Conclusion) -> Event:
         conclusion=conclusion,
         data=data.model_dump_json().encode(),
         time=instant,
+    )
+
+
+remarks = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)
+"""What a person writes on one line; that it should look like a licence is not to be feared."""
+
+
+@st.composite
+def settled_events(draw: DrawFn, name: str) -> Event:
+    """Every event that can settle a command of a kind."""
+    envelope = draw(commands(name)).envelope
+    data = SETTLED[settled_type(envelope.type)](
+        command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
+        appliance=draw(appliances),
+        verdict=draw(st.sampled_from(Verdict)),
+        note=draw(remarks.map(lambda text: text[:1000])),
+        settled_by=draw(remarks.map(lambda text: text[:128])),
+    )
+    return settled_event(
+        (envelope.source, envelope.id),
+        data,
+        source=draw(references),
+        time=draw(st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001
+        correlation_id=envelope.correlationid or envelope.id,
+        traceparent=envelope.traceparent,
     )
 
 

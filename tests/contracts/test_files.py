@@ -21,6 +21,7 @@ SCHEMAS = sorted(ROOT.rglob("*.schema.json"))
 MESSAGES = [path for path in SCHEMAS if path.parts[-3] in {"commands", "events"}]
 COMMANDS = [path for path in MESSAGES if path.parts[-3] == "commands"]
 FINISHED = [path for path in MESSAGES if path.parent.name.endswith(".finished")]
+SETTLED = [path for path in MESSAGES if path.parent.name.endswith(".settled")]
 REJECTED = ROOT / "events/command.rejected/v1.schema.json"
 
 NAMESPACE = uuid.UUID("f3cd522e-1948-43b0-b490-493a9659023b")
@@ -37,7 +38,9 @@ EXAMPLES = [(schema, file) for schema in SCHEMAS for file in beside(schema, "exa
 COUNTEREXAMPLES = [
     (schema, file) for schema in SCHEMAS for file in beside(schema, "counterexamples")
 ]
-EVENT_EXAMPLES = [(schema, file) for schema, file in EXAMPLES if schema in {*FINISHED, REJECTED}]
+EVENT_EXAMPLES = [
+    (schema, file) for schema, file in EXAMPLES if schema in {*FINISHED, *SETTLED, REJECTED}
+]
 
 
 def name(value: object) -> str | None:
@@ -100,10 +103,11 @@ def walk(value: Json) -> Iterator[Object]:
 
 
 def test_every_agreed_message_has_a_contract() -> None:
-    """Four commands, their four results and the rejection have a version 1."""
+    """Four commands, their results, two settlements and the rejection have a version 1."""
     names = ["activate-sms-license", "apply-voice-license", "query-devices", "query-sms-balance"]
     expected = {f"commands/{each}/v1.schema.json" for each in names}
     expected |= {f"events/{each}.finished/v1.schema.json" for each in names}
+    expected |= {f"events/{each}.settled/v1.schema.json" for each in names if "license" in each}
     expected |= {"events/command.rejected/v1.schema.json"}
     assert expected <= {name(path) for path in MESSAGES}
 
@@ -150,9 +154,9 @@ def test_every_field_is_described(schema: Path) -> None:
     assert set(fields) == described
 
 
-@pytest.mark.parametrize("group", [COMMANDS, FINISHED], ids=["commands", "finished"])
+@pytest.mark.parametrize("group", [COMMANDS, [*FINISHED, *SETTLED]], ids=["commands", "events"])
 def test_the_envelope_is_the_same_everywhere(group: list[Path]) -> None:
-    """All commands share one envelope, and all finished events another."""
+    """All commands share one envelope, and all events about a command another."""
     own = {"type", "dataschema", "data"}
     envelopes = [mapping(load(schema), "properties") for schema in group]
     shared = [{key: each[key] for key in each.keys() - own} for each in envelopes]
@@ -195,11 +199,11 @@ def test_a_counterexample_is_wrong_in_one_place_only(schema: Path, file: Path) -
     assert {file.stem.split("--", 1)[0]} == defects(schema, load(file))
 
 
-@pytest.mark.parametrize("schema", FINISHED, ids=name)
-def test_every_conclusion_and_effect_has_an_example(schema: Path) -> None:
-    """The examples of a result show each member of its closed lists."""
+@pytest.mark.parametrize("schema", [*FINISHED, *SETTLED], ids=name)
+def test_every_member_of_a_closed_list_has_an_example(schema: Path) -> None:
+    """The examples of an event show each conclusion, effect and verdict that it can have."""
     fields = mapping(load(schema), "$defs", "data", "properties")
-    for closed in fields.keys() & {"conclusion", "effect"}:
+    for closed in fields.keys() & {"conclusion", "effect", "verdict"}:
         members = at(fields, closed, "enum")
         assert isinstance(members, list)
         assert set(members) == {
@@ -234,10 +238,10 @@ def test_an_events_id_can_be_computed(schema: Path, file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [file for schema, file in EXAMPLES if schema in FINISHED], ids=name
+    "file", [file for schema, file in EXAMPLES if schema in {*FINISHED, *SETTLED}], ids=name
 )
 def test_an_events_envelope_agrees_with_its_data(file: Path) -> None:
-    """A result's subject is its appliance, and its causationid the command's id."""
+    """The subject is the appliance, and the causationid the command's id."""
     event = load(file)
     assert at(event, "data", "appliance") == at(event, "subject")
     assert at(event, "data", "command", "id") == at(event, "causationid")

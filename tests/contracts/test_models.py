@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from service.errors import Reason, Rejection
 from service.messages.commands import COMMANDS, decode, explain, identify
-from service.messages.encode import FINISHED, Event, read_finished, rejected_event
+from service.messages.encode import FINISHED, SETTLED, Event, read_finished, rejected_event
+from service.messages.events import Finished, Rejected, Settled
 from service.messages.results import Conclusion
 from service.messages.wire import Identity
 from tests.contracts import strategies
@@ -23,7 +24,6 @@ from tests.contracts.test_files import (
     COUNTEREXAMPLES,
     EVENT_EXAMPLES,
     EXAMPLES,
-    REJECTED,
     ROOT,
     Json,
     Object,
@@ -52,10 +52,14 @@ CONCLUSIONS: Final = [
 COMMAND_SCHEMAS: Final = {
     command: validator(ROOT / f"commands/{command}/v1.schema.json") for command in COMMAND_NAMES
 }
+_OF_COMMANDS: Final = [
+    *(f"{command}.finished" for command in COMMAND_NAMES),
+    *(settled.removeprefix("courier.").removesuffix(".v1") for settled in SETTLED),
+]
 EVENT_SCHEMAS: Final = {
-    f"courier.{command}.finished.v1": validator(ROOT / f"events/{command}.finished/v1.schema.json")
-    for command in COMMAND_NAMES
-} | {"courier.command.rejected.v1": validator(REJECTED)}
+    f"courier.{event}.v1": validator(ROOT / f"events/{event}/v1.schema.json")
+    for event in [*_OF_COMMANDS, "command.rejected"]
+}
 
 
 def place(file: Path) -> str:
@@ -83,6 +87,13 @@ def known(told: Json, like: Json) -> Json:
     return told
 
 
+def read(body: bytes) -> Finished | Rejected | Settled:
+    """Read an event by its type, as those do who are bound to it."""
+    document = json.loads(body)
+    settled = SETTLED.get(document["type"])
+    return settled.model_validate(document["data"]) if settled else read_finished(body)
+
+
 def complaints(schema: Draft202012Validator, event: Event) -> list[str]:
     document = json.loads(event.body())
     return [f"{error.json_path}: {error.message}" for error in schema.iter_errors(document)]
@@ -92,7 +103,7 @@ def test_every_contract_has_its_model() -> None:
     """A command or result with a contract is known to the code, and the other way round."""
     types = {str(at(load(file), "type")) for _, file in EVENT_EXAMPLES}
     assert {f"courier.{command}.v1" for command in COMMAND_NAMES} == set(COMMANDS)
-    assert types == {*FINISHED, "courier.command.rejected.v1"}
+    assert types == {*FINISHED, *SETTLED, "courier.command.rejected.v1"}
 
 
 @pytest.mark.parametrize("file", COMMAND_EXAMPLES, ids=name)
@@ -117,7 +128,7 @@ def test_a_counterexample_of_a_command_is_rejected_where_its_name_says(file: Pat
 @pytest.mark.parametrize("file", [file for _, file in EVENT_EXAMPLES], ids=name)
 def test_an_example_of_an_event_is_read(file: Path) -> None:
     """Every example of an event is read, and nothing in it is read as something else."""
-    like: Json = read_finished(file.read_bytes()).model_dump(mode="json")
+    like: Json = read(file.read_bytes()).model_dump(mode="json")
     assert known(at(load(file), "data"), like) == like
 
 
@@ -125,7 +136,7 @@ def test_an_example_of_an_event_is_read(file: Path) -> None:
 def test_a_counterexample_of_an_event_is_refused_where_its_name_says(file: Path) -> None:
     """A result that contradicts its contract is refused by its model, at its one place."""
     with pytest.raises(ValidationError) as caught:
-        read_finished(file.read_bytes())
+        read(file.read_bytes())
     assert {place(file)} == {path for path, _ in explain(caught.value, "/data")}
 
 
@@ -182,8 +193,8 @@ def test_an_event_that_its_contract_accepts_is_read(file: Path, data: DataObject
     """Whoever waits for an answer reads whatever the contract lets a later courier say."""
     message = data.draw(spoiled(mapping(load(file))))
     if EVENT_SCHEMAS[str(at(load(file), "type"))].is_valid(message):
-        read = read_finished(encode(message))
-        assert known(message["data"], read.model_dump(mode="json"))
+        told = read(encode(message))
+        assert known(message["data"], told.model_dump(mode="json"))
 
 
 @pytest.mark.parametrize(("command", "conclusion"), CONCLUSIONS)
@@ -196,6 +207,16 @@ def test_whatever_ends_a_command_follows_the_contract(
     event = data.draw(strategies.finished_events(command, conclusion))
     assert [] == complaints(EVENT_SCHEMAS[event.type], event)
     assert event.data == read_finished(event.body()).model_dump_json().encode()
+
+
+@pytest.mark.parametrize("command", ["activate-sms-license", "apply-voice-license"])
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_whatever_a_person_settles_follows_the_contract(command: str, data: DataObject) -> None:
+    """Every settled event that the models can produce is valid, and is read as it was told."""
+    event = data.draw(strategies.settled_events(command))
+    assert [] == complaints(EVENT_SCHEMAS[event.type], event)
+    assert event.data == read(event.body()).model_dump_json().encode()
 
 
 @settings(max_examples=50, deadline=None)

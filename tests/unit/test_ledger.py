@@ -5,17 +5,16 @@ import sqlite3
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, closing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
 
 import pytest
 
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Ledger, Told
-from service.ledger.sqlite import SCHEMA_VERSION, SqliteLedger
+from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
-from service.messages.wire import format_instant, now
+from service.messages.wire import now
 from tests.support.wait import until
 from tests.unit.making import LICENSE, command
 
@@ -23,21 +22,6 @@ BEFORE = b'{"total_sms": 100}'
 FIRST, SECOND = command(), command(id="c-2")
 ELSEWHERE = command(id="c-3", data={"appliance": "fac-2"})
 ANSWER = b'{"kind": "failed"}'
-VERSION_1: Final = """
-BEGIN;
-CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
-CREATE TABLE commands (
-    source TEXT NOT NULL, id TEXT NOT NULL, type TEXT NOT NULL, digest TEXT NOT NULL,
-    appliance TEXT NOT NULL, intended_at TEXT, before BLOB,
-    concluded_at TEXT, conclusion TEXT, data BLOB, PRIMARY KEY (source, id)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
-INSERT INTO about VALUES ('2025-01-01T00:00:00.000Z', 'rabbit@a /');
-PRAGMA user_version = 1;
-COMMIT;
-"""
-"""The file as the first courier made it; it never changes."""
-
 Open = Callable[[], Awaitable[SqliteLedger]]
 
 
@@ -92,10 +76,8 @@ async def test_an_intent_is_found_as_it_was_recorded(ledger: Ledger) -> None:
     """Figures and instant come back; nothing is told yet."""
     intent = await ledger.intend(FIRST, BEFORE)
     entry = await known(ledger, FIRST)
-    assert (FIRST.digest, Intent(BEFORE, intent.at), None) == (
-        *(entry.digest, entry.intent, entry.told),
-    )
-    assert timedelta() <= now() - intent.at < timedelta(minutes=1)
+    assert (FIRST.digest, intent, None) == (*(entry.digest, entry.intent, entry.told),)
+    assert timedelta() <= now() - intent.recorded.at < timedelta(minutes=1)
 
 
 async def test_an_end_is_found_as_it_was_told(ledger: Ledger) -> None:
@@ -174,7 +156,7 @@ async def test_what_was_said_to_a_write_is_kept(ledger: Ledger) -> None:
     intent = await ledger.intend(FIRST, BEFORE)
     for answer in (b"first", ANSWER):
         await ledger.keep_answer(FIRST, answer)
-        assert Intent(BEFORE, intent.at, answer) == await intent_of(ledger, FIRST)
+        assert Intent(BEFORE, intent.recorded, answer) == await intent_of(ledger, FIRST)
     assert await ledger.has_open_intent("fac-1")
 
 
@@ -261,7 +243,7 @@ async def test_a_reopened_file_still_knows_everything(reopen: Open) -> None:
 
     ledger = await reopen()
     first, elsewhere = await known(ledger, FIRST), await known(ledger, ELSEWHERE)
-    assert (Intent(BEFORE, intent.at, ANSWER), end) == (first.intent, elsewhere.told)
+    assert (Intent(BEFORE, intent.recorded, ANSWER), end) == (first.intent, elsewhere.told)
     assert born == ledger.created_at
     with pytest.raises(IntentOpen):
         await ledger.intend(SECOND, BEFORE)
@@ -286,79 +268,6 @@ async def test_a_file_has_one_owner(reopen: Open) -> None:
         await reopen()
     await first.close()
     await reopen()
-
-
-@pytest.fixture
-def version_1(path: Path) -> datetime:
-    """A file that the first courier left, with an open intent and an end; when they were."""
-    at = now().replace(microsecond=0)
-    instant = format_instant(at)
-    rows = [
-        (*identity(FIRST), instant, BEFORE, None, None, None),
-        (*identity(ELSEWHERE), instant, BEFORE, instant, "succeeded", b"{}"),
-    ]
-    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
-        writer.executescript(VERSION_1)
-        writer.executemany("INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
-    return at
-
-
-def identity(wanted: Command) -> tuple[str, ...]:
-    """What the first courier wrote of every command."""
-    return (*wanted.key, wanted.envelope.type, wanted.digest, wanted.data.appliance)
-
-
-async def test_an_older_file_is_upgraded_where_it_is(reopen: Open, version_1: datetime) -> None:
-    """Nothing that it knew is lost: birth, broker, the open intent, the ends; twice is once."""
-    for _ in range(2):
-        ledger = await reopen()
-        open_one = Entry(FIRST.digest, Intent(BEFORE, version_1), None)
-        assert open_one == await ledger.find(FIRST.key)
-        assert Told("succeeded", b"{}", version_1) == (await known(ledger, ELSEWHERE)).told
-        assert "2025-01-01T00:00:00.000Z" == format_instant(ledger.created_at)
-        with pytest.raises(ConfigurationError, match="belongs to rabbit@a /"):
-            await ledger.belongs_to("rabbit@b /")
-        await ledger.close()
-
-
-async def test_in_an_upgraded_file_everything_can_be_done(
-    reopen: Open, version_1: datetime, path: Path
-) -> None:
-    """The intent that the first courier left open keeps others out until it is settled."""
-    ledger = await reopen()
-    with pytest.raises(IntentOpen):
-        await ledger.intend(SECOND, BEFORE)
-    await ledger.keep_answer(FIRST, ANSWER)
-    assert Intent(BEFORE, version_1, ANSWER) == await intent_of(ledger, FIRST)
-    await ledger.conclude(FIRST, told())
-    assert BEFORE == (await ledger.intend(SECOND, BEFORE)).before
-    await ledger.withdraw(SECOND)
-    assert await ledger.find(SECOND.key) is None
-    with closing(sqlite3.connect(path)) as reader:
-        assert (2,) == reader.execute("PRAGMA user_version").fetchone()
-
-
-async def test_a_newer_file_is_refused(reopen: Open, path: Path) -> None:
-    """An older courier does not touch what it cannot understand, and frees it again."""
-    await (await reopen()).close()
-    with closing(sqlite3.connect(path, isolation_level=None)) as writer:
-        writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
-    for _ in range(2):
-        with pytest.raises(ConfigurationError, match="written by a newer courier"):
-            await reopen()
-
-
-@pytest.fixture
-def no_database(path: Path) -> None:
-    path.write_bytes(b"this is no database at all, but long enough" * 99)
-
-
-@pytest.mark.usefixtures("no_database")
-async def test_a_file_that_is_no_database_is_a_clear_error(reopen: Open) -> None:
-    """What stands in the way is told with the setting's name, and the lock is let go."""
-    for _ in range(2):
-        with pytest.raises(ConfigurationError, match=r"^COURIER_LEDGER_URL: .* cannot be used"):
-            await reopen()
 
 
 @pytest.mark.parametrize("place", ["missing/courier.db", "."])

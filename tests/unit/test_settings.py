@@ -27,6 +27,7 @@ VARIABLES: Final[dict[str, tuple[str, object, list[str]]]] = {
         "postgresql://u:canary@db/courier",
         ["mysql://canary", "sqlite:///", "postgresql://", "canary.db", ""],
     ),
+    "ledger_retention": ("86400.5", 86400.5, ["0", "-1", "canary"]),
     "source": ("urn:courier:1%2f", "urn:courier:1%2f", ["canary courier", "", "/canary/%zz", "/é"]),
     "http_host": ("0.0.0.0", "0.0.0.0", []),  # noqa: S104  nothing listens there
     "http_port": ("0", 0, ["65536", "-1", "canary", "80.5"]),
@@ -41,6 +42,7 @@ VARIABLES: Final[dict[str, tuple[str, object, list[str]]]] = {
     "login_budget": ("1", 1, ["0", "-1", "1.5", "canary"]),
     "breaker_failures": ("1", 1, ["0", "-1", "1.5", "canary"]),
     "drain_timeout": ("1", 1.0, ["0", "canary"]),
+    "watchdog_timeout": ("0", 0.0, ["-1", "inf", "canary"]),
 }
 """Each setting: a text, what it is read as, and texts that are refused."""
 
@@ -72,6 +74,7 @@ def test_the_defaults_are_those_of_interface_md() -> None:
         "broker_url": "amqp://guest:guest@localhost:5672/",
         "appliances_file": Path("appliances.toml"),
         "ledger_url": "sqlite:///courier.db",
+        "ledger_retention": 34560000,
         "source": "/courier",
         "http_host": "127.0.0.1",
         "http_port": 8080,
@@ -86,6 +89,7 @@ def test_the_defaults_are_those_of_interface_md() -> None:
         "login_budget": 10,
         "breaker_failures": 5,
         "drain_timeout": 25,
+        "watchdog_timeout": 300,
     } | dict.fromkeys(name for name in VARIABLES if name.endswith("_file"))
     settings = Settings.load()
     assert expected | {"appliances_file": Path("appliances.toml")} == {
