@@ -121,15 +121,15 @@ def _exception_as_text(logger: object, name: str, fields: Fields) -> Fields:
 
 
 def _redact_fields(_: object, __: str, fields: Fields) -> Fields:
-    return {key: _redacted(key, value) for key, value in fields.items()}
+    return {key: redacted(key, value) for key, value in fields.items()}
 
 
-def _redacted(key: str, value: object) -> object:
-    """Take the secrets out of a value of any kind; what JSON cannot hold becomes text."""
+def redacted(key: str, value: object) -> object:
+    """Take secrets out of a value, by name and by form; what JSON cannot hold becomes text."""
     if _SECRET_KEYS.search(key):
         return "***"
     if isinstance(value, dict):
-        return {redact(str(name)): _redacted(str(name), each) for name, each in value.items()}
+        return {redact(str(name)): redacted(str(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_redacted(key, each) for each in value]
+        return [redacted(key, each) for each in value]
     return value if isinstance(value, int | float | None) else redact(str(value))

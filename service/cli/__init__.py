@@ -1,7 +1,7 @@
 """The command `courier`: the way in for people.
 
 Exit codes: 0 done; 1 failed, refused or rejected; 2 usage; 3 outcome unknown or no answer in time
-(do not simply repeat).
+(do not simply repeat); 75 the watchdog ended the service.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import typer
 
 from service import telemetry
 from service.app import serve as serve_forever
-from service.cli import check, contracts, demo, send, simulate
+from service.cli import check, contracts, demo, ledger, parked, send, simulate
 from service.errors import ConfigurationError
 from service.settings import Settings
 
@@ -30,6 +30,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 app.add_typer(send.app, name="send")
+app.add_typer(parked.app, name="parked")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(contracts.app, name="contracts")
 app.command("check")(check.check)
 app.command("simulate")(simulate.simulate)
@@ -46,10 +48,11 @@ def serve() -> None:
     settings = Settings.load()
     telemetry.configure(log_format=settings.log_format, level=settings.log_level)
     try:
-        asyncio.run(serve_forever(settings))
+        exit_code = asyncio.run(serve_forever(settings))
     except ConfigurationError as error:
         telemetry.log.error("start-refused", reason=str(error))
         raise
+    raise typer.Exit(exit_code)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

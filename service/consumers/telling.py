@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aio_pika import DeliveryMode, Message
 
-from service.errors import Code, PublishFailed
+from service.errors import Code, PublishFailed, Reason
 from service.execution import Received, Retry
 from service.messages.wire import format_instant, now, parse_instant
 from service.telemetry import log
@@ -57,6 +58,7 @@ class Story:
 
     Attributes:
         delayed: this is a copy that waited in a retry queue.
+        known_since: since when there has been such a command, as far as the AMQP message tells.
         deliveries: how often the broker has brought this very message before.
         expired: the broker dead-lettered it because the producer's `expiration` passed.
     """
@@ -66,6 +68,7 @@ class Story:
     delayed: bool
     had_intent: bool
     last_error: Code | None
+    known_since: datetime
     deliveries: int
     redelivered: bool
     expired: bool
@@ -75,6 +78,7 @@ class Story:
         """Read it from the headers; what makes no sense there counts as absent."""
         headers = raw.headers
         received_at = _instant(headers.get(RECEIVED_AT))
+        ages = (_instant(headers.get(PARKED_AT)), _sent_at(raw), now())
         deliveries = _number(headers.get("x-delivery-count"))
         return cls(
             attempts=_number(headers.get(ATTEMPT)),
@@ -82,9 +86,13 @@ class Story:
             delayed=received_at is not None,
             had_intent=headers.get(INTENT) is True,
             last_error=_code(headers.get(LAST_ERROR)),
+            # A copy that waited was judged when it was received: nothing older counts any more.
+            known_since=received_at or min(age for age in ages if age is not None),
             deliveries=deliveries,
             redelivered=bool(raw.redelivered or deliveries or received_at)
-            or _died(headers.get("x-death"), "delivery_limit"),
+            or _died(headers.get("x-death"), "delivery_limit")
+            # A replay: what had used up its deliveries before it was parked may have run.
+            or headers.get(REASON) == Reason.DELIVERY_LIMIT,
             expired=queue == QUARANTINE and _died(headers.get("x-death"), "expired"),
         )
 
@@ -98,6 +106,7 @@ class Story:
             had_intent=self.had_intent,
             redelivered=self.redelivered,
             last_error=self.last_error,
+            known_since=self.known_since,
             expired=self.expired,
         )
 
@@ -218,6 +227,12 @@ def _instant(value: FieldValue) -> datetime | None:
     except ValueError:
         return None
     return instant if instant <= now() else None
+
+
+def _sent_at(raw: IncomingMessage) -> datetime | None:
+    """Read when the producer sent it: the property has whole seconds, so it was before the next."""
+    sent_at = raw.timestamp
+    return sent_at + timedelta(seconds=1) if sent_at is not None and sent_at <= now() else None
 
 
 def _died(deaths: FieldValue, reason: str) -> bool:

@@ -39,12 +39,15 @@ from service.handlers import Heard, Outcome
 from service.messages.commands import ActivateSmsLicense, decode
 from service.messages.results import DeviceIdentity, SmsActivation
 from service.messages.wire import parse_json
+from service.parking.message import Held
+from service.parking.parked import Taken
 from service.settings import Settings
 from service.telemetry import configure, log, redact
 from tests.support.canaries import (
     Canaries,
     shown_by_errors,
 )
+from tests.unit.amqp import properties, text
 from tests.unit.fakes import LIMITS, RULES
 from tests.unit.making import body, command, delivery, received
 
@@ -90,6 +93,12 @@ def http() -> Http:
     )
 
 
+def taken() -> Taken:
+    """A parked command; its producer wrote the licence and a password into the headers, too."""
+    headers = {b"password": text(PASSWORD), LICENSE.encode(): text(LICENSE)}
+    return Taken(1, properties(headers), body(data={"license": LICENSE}))
+
+
 def refused() -> Credentials:
     credentials = Credentials("fvc-1", Constant(), RULES)
     credentials.note_refused(credentials.take())
@@ -130,6 +139,10 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "an answer": lambda: Answer(
         LOGIN, 200, httpx.Headers({"Set-Cookie": COOKIE}), b'{"password": "canary"}'
     ),
+    "what was taken from the parked queue": taken,
+    "a parked message": lambda: Held.of(taken()),
+    "what is told of a parked message": lambda: Held.of(taken()).message,
+    "the properties of a parked message": lambda: Held.of(taken()).properties,
     "what was said": lambda: Heard(Failed(Code.UNREACHABLE, "no answer")),
 }
 """Whatever holds a secret, or came from something that did."""
@@ -163,7 +176,8 @@ def test_no_value_shows_its_secret(make: Callable[[], object], canaries: Canarie
 HARMLESS: Final = {
     *("Operation", "Rules", "Limits", "Status", "Visit", "Story", "Retry", "Plan", "Outcome"),
     *("CommandData", "QueryDevices", "QuerySmsBalance", "Envelope", "Identity", "Frozen", "Event"),
-    *("_File", "_Said", "_Flight", "_Station", "Exchange", "Queue"),
+    *("Route", "Forecast", "Selection", "Remembered"),
+    *("_File", "_Said", "_Flight", "_Station", "Exchange", "Queue", "Count", "Parts"),
     "_Message",  # has one, and never leaves the function that makes it
 }
 """What has no secret in it, by what it is for."""
