@@ -179,7 +179,7 @@ def _broker(
     return RabbitBroker(
         url.update_query({"name": f"courier {name}"}),
         security=BaseSecurity(ssl_context=tls, use_ssl=True) if url.scheme == "amqps" else None,
-        reconnect_interval=1.0,
+        reconnect_interval=0.5,
         fail_fast=True,
         graceful_timeout=None,
         apply_types=False,

@@ -58,7 +58,8 @@ class Story:
 
     Attributes:
         delayed: this is a copy that waited in a retry queue.
-        known_since: since when there has been such a command, as far as the AMQP message tells.
+        known_since: since when there has been such a command; None if the AMQP message does not
+            tell.
         deliveries: how often the broker has brought this very message before.
         expired: the broker dead-lettered it because the producer's `expiration` passed.
     """
@@ -68,7 +69,7 @@ class Story:
     delayed: bool
     had_intent: bool
     last_error: Code | None
-    known_since: datetime
+    known_since: datetime | None
     deliveries: int
     redelivered: bool
     expired: bool
@@ -78,7 +79,7 @@ class Story:
         """Read it from the headers; what makes no sense there counts as absent."""
         headers = raw.headers
         received_at = _instant(headers.get(RECEIVED_AT))
-        ages = (_instant(headers.get(PARKED_AT)), _sent_at(raw), now())
+        ages = [age for age in (_instant(headers.get(PARKED_AT)), _sent_at(raw)) if age]
         deliveries = _number(headers.get("x-delivery-count"))
         return cls(
             attempts=_number(headers.get(ATTEMPT)),
@@ -87,7 +88,7 @@ class Story:
             had_intent=headers.get(INTENT) is True,
             last_error=_code(headers.get(LAST_ERROR)),
             # A copy that waited was judged when it was received: nothing older counts any more.
-            known_since=received_at or min(age for age in ages if age is not None),
+            known_since=received_at or min(ages, default=None),
             deliveries=deliveries,
             redelivered=bool(raw.redelivered or deliveries or received_at)
             or _died(headers.get("x-death"), "delivery_limit")

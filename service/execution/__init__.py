@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Received", "Retry"]
 
+_MET = 10_000
+"""Commands that are remembered while the ledger is new."""
+
 
 class Execution:
     """Runs commands.
@@ -70,6 +73,7 @@ class Execution:
         self._delays = retry_delays
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
+        self._met: dict[tuple[str, str], None] = {}
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or tell again how it ended.
@@ -82,6 +86,8 @@ class Execution:
         """
         command = received.command
         plan = PLANS[type(command.data)]
+        if self._ledger.is_new and not received.redelivered:
+            self._meet(command.key)
         told, intent = await self._known(command, plan)
         if told is not None:
             log.info("command-repeated", conclusion=told.conclusion)
@@ -233,9 +239,21 @@ class Execution:
         """Tell a write that an earlier ledger may have known: it is never run on a guess."""
         if not plan.writes(received.command.data):
             return False
+        return received.had_intent or (received.redelivered and self._is_older(received))
+
+    def _is_older(self, received: Received) -> bool:
+        """Tell whether a command is older than the ledger, as far as can be known."""
         # What our own retry copy says of its age is worth more than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
-        ages = (sent_at, received.known_since, received.received_at)
-        known_since = min(age for age in ages if age is not None)
-        older = received.redelivered and known_since < self._ledger.created_at
-        return received.had_intent or older
+        ages = [age for age in (sent_at, received.known_since) if age is not None]
+        if ages:
+            return min(ages) < self._ledger.created_at
+        # Nothing tells its age. If the ledger began with this process, whoever had the command
+        # before had another ledger, unless it was this very process.
+        return self._ledger.is_new and received.command.key not in self._met
+
+    def _meet(self, key: tuple[str, str]) -> None:
+        """Remember a command that nobody had before."""
+        self._met[key] = None
+        if len(self._met) > _MET:
+            del self._met[next(iter(self._met))]

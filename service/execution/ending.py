@@ -52,7 +52,8 @@ class Endings:
         attempts: int | None = None,
     ) -> Event:
         """Store how a licence command ended, and make the event that says how it ended."""
-        command, finished_at = received.command, now()
+        command = received.command
+        finished_at = max(now(), received.received_at)  # whatever the clock was set to meanwhile
         envelope, why = command.envelope, outcome.why
         data = FINISHED[finished_type(envelope.type)](
             command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),

@@ -23,8 +23,8 @@ class Received:
         had_intent: a retry copy says that a write was announced.
         redelivered: this or an earlier process had it before.
         last_error: why the delivery before this one did not finish it.
-        known_since: since when there has been such a command, as far as the delivery tells; it may
-            have been parked, and replayed, before it was received.
+        known_since: since when there has been such a command, if the delivery tells; it may have
+            been parked, and replayed, before it was received.
         expired: the broker says that its time is over.
     """
 

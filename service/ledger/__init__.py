@@ -107,9 +107,14 @@ class Ledger(Protocol):
     """Where licence commands are recorded. Every write is durable when the call returns.
 
     A storage that does not answer is waited for: nothing may be run or told without it.
+
+    Attributes:
+        created_at: when it began; it knows nothing of what was done before.
+        is_new: it began with this process.
     """
 
     created_at: datetime
+    is_new: bool
 
     @property
     def idle_reason(self) -> str | None:

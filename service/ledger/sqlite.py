@@ -20,7 +20,7 @@ from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
 from service.ledger.moment import Moment
 from service.ledger.schema import BUSY, connect, explained, prepare
-from service.messages.wire import format_instant, parse_instant
+from service.messages.wire import format_instant, now, parse_instant
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -68,13 +68,19 @@ class SqliteLedger:
     """A `Ledger` in a file."""
 
     def __init__(
-        self, connection: aiosqlite.Connection, created_at: datetime, opened: AsyncExitStack
+        self,
+        connection: aiosqlite.Connection,
+        created_at: datetime,
+        opened: AsyncExitStack,
+        *,
+        is_new: bool,
     ) -> None:
         """Use `open`."""
         self._connection = connection
         self._opened = opened
         self._unavailable = False
         self.created_at = created_at
+        self.is_new = is_new
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -86,6 +92,7 @@ class SqliteLedger:
         """
         async with AsyncExitStack() as opened:
             opened.callback(os.close, _own(path))
+            began = now()
             try:
                 created_at = await asyncio.to_thread(_prepared, path)
                 connection = await aiosqlite.connect(path, timeout=BUSY, isolation_level=None)
@@ -93,7 +100,7 @@ class SqliteLedger:
                 await connection.execute("PRAGMA synchronous = FULL")
             except sqlite3.Error as error:
                 raise explained(path, error) from None
-            return cls(connection, created_at, opened.pop_all())
+            return cls(connection, created_at, opened.pop_all(), is_new=created_at >= began)
 
     @property
     def idle_reason(self) -> str | None:

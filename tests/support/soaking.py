@@ -9,9 +9,9 @@ import hashlib
 import random
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
+from tests.campaign.checker import Wish, judge, voice_applies
 from tests.support.workflow import Heard, command
 
 Json = dict[str, Any]
@@ -48,22 +48,6 @@ VOICE_FAULTS: tuple[Json, ...] = (
 """What goes wrong on a FortiVoice. Answers to a login are not lost: each would cost one more."""
 
 
-@dataclass(frozen=True)
-class Wish:
-    """A command, and what the books know it by: the licence, or the file's SHA-256."""
-
-    document: Json
-    key: str | None = None
-
-    @property
-    def id(self) -> str:
-        return str(self.document["id"])
-
-    @property
-    def appliance(self) -> str:
-        return str(self.document["data"]["appliance"])
-
-
 def wishes(count: int, seed: int) -> list[Wish]:
     """Make commands of every kind, for ten appliances; one in twenty is sent twice."""
     dice = random.Random(seed)  # noqa: S311  # dice, no secret
@@ -98,32 +82,8 @@ def contradictions(
     sent: Iterable[Wish], heard: Iterable[Heard], books: dict[str, Json]
 ) -> list[str]:
     """Compare what was told with what was done; return whatever does not fit."""
-    told: dict[str, list[Heard]] = {}
-    for each in heard:
-        told.setdefault(str(each.event.get("causationid")), []).append(each)
-    found = []
-    for wish in sent:
-        events = told.get(wish.id, [])
-        if len({each.event["id"] for each in events}) != 1:
-            found.append(f"{wish.id}: {len(events)} events, of which not all are the same")
-        elif wish.key is not None:
-            found += _about_licence(wish, wish.key, events, books[wish.appliance])
-    for name, book in books.items():
-        found += [f"{name}: sent {key} {n} times" for key, n in book["posts"].items() if n > 1]
-    return found
-
-
-def _about_licence(wish: Wish, key: str, events: list[Heard], book: Json) -> list[str]:
-    found = []
-    if len({each.message.body for each in events}) != 1:
-        found.append(f"{wish.id}: told differently")
-    conclusion = events[0].data["conclusion"]
-    done = _times(book, key)
-    if done > 1 or done != {"succeeded": 1, "unknown": done}.get(conclusion, 0):
-        found.append(f"{wish.id}: {conclusion}, and the books have it {done} times")
-    if conclusion == "unknown" and wish.appliance in SMS:
-        found.append(f"{wish.id}: unknown, though the balance could be read")
-    return found
+    lost_for_good = voice_applies("the answer to an apply may be lost")
+    return [*judge(sent, heard, books, undecidable=lost_for_good).contradictions]
 
 
 def logins_unexplained(books: dict[str, Json]) -> int:
@@ -132,8 +92,3 @@ def logins_unexplained(books: dict[str, Json]) -> int:
     for book in books.values():
         ended.update(book["sessions_ended"])
     return sum(int(book["logins"]) for book in books.values()) - ended["expired"]
-
-
-def _times(book: Json, key: str) -> int:
-    spent = book["spent"].get(key)
-    return int(spent["times"]) if spent else int(book["applied"].get(key, 0))

@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
@@ -23,7 +23,8 @@ from tests.support.canaries import Canaries, Told
 from tests.support.wait import until
 from tests.support.workflow import Workflow
 
-CONTRACTS = Path(__file__).parents[2] / "contracts"
+ROOT = Path(__file__).parents[2]
+CONTRACTS = ROOT / "contracts"
 PAGES = ("/health/live", "/health/ready", "/metrics")
 COURIER = (sys.executable, "-m", "service")
 Json = dict[str, Any]
@@ -48,10 +49,14 @@ class Process:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def start(cls, *arguments: str, env: Mapping[str, str]) -> "Process":
+    async def start(
+        cls, *arguments: str, env: Mapping[str, str], program: Sequence[str] = COURIER
+    ) -> "Process":
+        """Start it at the root of the checkout, where a `program` of ours is found, too."""
         process = await asyncio.create_subprocess_exec(
-            *COURIER,
+            *program,
             *arguments,
+            cwd=ROOT,
             env={**_clean_environment(), **env},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
@@ -194,9 +199,15 @@ class Stand:
         self.played.append(Appliances(inventory, control, process))
         return self.played[-1]
 
-    async def service(self, *, ready: bool = True, **settings: str) -> Service:
-        """Start the service and wait until it is ready, unless it is not meant to get there."""
-        started = await Service.start("serve", env=self.environment(**settings))
+    async def service(
+        self, *, ready: bool = True, program: Sequence[str] = COURIER, **settings: str
+    ) -> Service:
+        """Start the service and wait until it is ready, unless it is not meant to get there.
+
+        Args:
+            program: that is started instead of `courier`; it gets the same word.
+        """
+        started = await Service.start("serve", env=self.environment(**settings), program=program)
         assert isinstance(started, Service)
         self._take(started)
         if ready:

@@ -398,3 +398,9 @@ async def test_the_event_log_follows_its_contract(
     schema = Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
     assert slugs == [line["event"] for line in lines]
     assert [] == [error.message for line in lines for error in schema.iter_errors(line)]
+
+
+async def test_a_clock_that_is_put_back_makes_no_time_negative(execution: Execution) -> None:
+    """A command ends no earlier than it was received."""
+    end = told(await execution.settle(received(QUERY, received_at=now() + timedelta(hours=1))))
+    assert end["finished_at"] == end["started_at"]

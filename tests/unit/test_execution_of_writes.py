@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -294,7 +295,7 @@ async def test_a_commands_own_time_tells_that_it_is_older_than_the_ledger(
 @pytest.mark.parametrize(
     ("wanted", "delivery"),
     [
-        (FIRST, {"redelivered": True}),
+        (command(time=format_instant(now() + timedelta(minutes=5))), {"redelivered": True}),
         (FIRST, {"ago": 60}),
         (command(time="2020-01-01T00:00:00Z"), {}),
         (command(data={"dry_run": True}), LOST[1]),
@@ -306,6 +307,36 @@ async def test_what_no_earlier_ledger_can_have_known_is_run(
 ) -> None:
     """A younger command, a first delivery, a dry run and a query double nothing."""
     assert "succeeded" == told(await execution.settle(received(wanted, **delivery)))["conclusion"]
+
+
+async def test_a_redelivery_of_unknown_age_is_lost_to_a_new_ledger(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """Whoever had it before had another ledger: the one there is began with this process."""
+    assert_unknown(await execution.settle(received(redelivered=True)))
+    assert [] == fac.posts
+
+
+async def test_a_redelivery_of_what_this_process_had_itself_is_run(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """A connection that was lost brings it again; there was no other ledger in between."""
+    fac.errors = [UNREACHABLE]
+    assert isinstance(await execution.settle(received()), Retry)
+    assert "succeeded" == told(await execution.settle(received(redelivered=True)))["conclusion"]
+
+
+async def test_a_redelivery_of_unknown_age_is_run_on_a_ledger_that_was_there_before(
+    tmp_path: Path, fac: FakeFac
+) -> None:
+    """It would know of the write."""
+    await (await SqliteLedger.open(tmp_path / "old.db")).close()
+    ledger = await SqliteLedger.open(tmp_path / "old.db")
+    try:
+        end = await executing(ledger, fac).settle(received(redelivered=True))
+        assert "succeeded" == told(end)["conclusion"]
+    finally:
+        await ledger.close()
 
 
 async def test_a_retry_of_this_ledger_is_no_lost_one(execution: Execution, fac: FakeFac) -> None:
