@@ -59,11 +59,12 @@ class Intake:
         self._running: set[asyncio.Task[object]] = set()
         self._owner: AbstractQueue | None = None
         self._may_run = asyncio.Event()
-        self._working = _broker(url, tls, "consuming", self._may_run)
-        self._quarantine = _broker(url, tls, "quarantine")
+        working, quarantine = Watch("consuming", self._may_run), Watch("quarantine")
+        self._working = _broker(url, tls, working)
+        self._quarantine = _broker(url, tls, quarantine)
         for queue in work_queues():
-            self._subscribe(self._working, queue, prefetch)
-        self._subscribe(self._quarantine, quarantine_queue(), 1)
+            self._subscribe(self._working, working, queue, prefetch)
+        self._subscribe(self._quarantine, quarantine, quarantine_queue(), 1)
 
     async def connect(self, *, own_sqlite: bool) -> None:
         """Connect, and take what only one courier may have.
@@ -114,13 +115,13 @@ class Intake:
                 return "consumer-missing"
         return None
 
-    def _subscribe(self, broker: RabbitBroker, queue: Queue, prefetch: int) -> None:
+    def _subscribe(self, broker: RabbitBroker, watch: Watch, queue: Queue, prefetch: int) -> None:
         exchange = RabbitExchange(
             queue.bound_to or "", type=ExchangeType.TOPIC, durable=True, declare=False
         )
 
         async def read(message: RabbitMessage) -> Delivery:
-            return Delivery(message.raw_message, queue.name)
+            return Delivery(message.raw_message, queue.name, first_connection=not watch.was_lost)
 
         subscriber = broker.subscriber(
             FastStreamQueue(
@@ -164,20 +165,10 @@ async def _own_sqlite(connection: AbstractRobustConnection) -> AbstractQueue:
         ) from None
 
 
-def _broker(
-    url: URL, tls: ssl.SSLContext | None, name: str, connected: asyncio.Event | None = None
-) -> RabbitBroker:
-    """Build one consuming connection.
-
-    Args:
-        url: the broker.
-        tls: for `amqps://`.
-        name: what the broker's administrator reads beside the connection.
-        connected: cleared while the connection is lost, set when all of it is restored.
-    """
-    watch = Watch(name, connected)
+def _broker(url: URL, tls: ssl.SSLContext | None, watch: Watch) -> RabbitBroker:
+    """Build one consuming connection; the broker's administrator reads its name beside it."""
     return RabbitBroker(
-        url.update_query({"name": f"courier {name}"}),
+        url.update_query({"name": f"courier {watch.name}"}),
         security=BaseSecurity(ssl_context=tls, use_ssl=True) if url.scheme == "amqps" else None,
         reconnect_interval=0.5,
         fail_fast=True,

@@ -32,10 +32,12 @@ class Delivery:
     Attributes:
         raw: the message with its true properties (FastStream replaces missing ones by random).
         queue: where it was consumed.
+        first_connection: it came on the connection that this process began with.
     """
 
     raw: IncomingMessage
     queue: str
+    first_connection: bool = False
 
 
 class Settling:
@@ -74,7 +76,7 @@ class Settling:
             await self._answer(delivery, command, story)
 
     async def _answer(self, delivery: Delivery, command: Command, story: Story) -> None:
-        received = story.received(command)
+        received = story.received(command, first_connection=delivery.first_connection)
         alone = delivery.queue == QUARANTINE and not story.expired
         hopeless = alone and story.deliveries >= _PARK_AT
         try:

@@ -97,7 +97,7 @@ class Story:
             expired=queue == QUARANTINE and _died(headers.get("x-death"), "expired"),
         )
 
-    def received(self, command: Command) -> Received:
+    def received(self, command: Command, *, first_connection: bool = False) -> Received:
         """Say it to the execution."""
         return Received(
             command,
@@ -106,6 +106,7 @@ class Story:
             attempts=self.attempts,
             had_intent=self.had_intent,
             redelivered=self.redelivered,
+            inherited=self.redelivered and first_connection,
             last_error=self.last_error,
             known_since=self.known_since,
             expired=self.expired,

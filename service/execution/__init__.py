@@ -248,9 +248,10 @@ class Execution:
         ages = [age for age in (sent_at, received.known_since) if age is not None]
         if ages:
             return min(ages) < self._ledger.created_at
-        # Nothing tells its age. If the ledger began with this process, whoever had the command
-        # before had another ledger, unless it was this very process.
-        return self._ledger.is_new and received.command.key not in self._met
+        # Nothing tells its age. If the ledger began with this process, an earlier process that had
+        # the command had another ledger.
+        inherited = received.inherited and received.command.key not in self._met
+        return self._ledger.is_new and inherited
 
     def _meet(self, key: tuple[str, str]) -> None:
         """Remember a command that nobody had before."""

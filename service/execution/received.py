@@ -22,6 +22,7 @@ class Received:
         attempts: how many deliveries before this one sent a request.
         had_intent: a retry copy says that a write was announced.
         redelivered: this or an earlier process had it before.
+        inherited: it was an earlier process, as far as the connection tells.
         last_error: why the delivery before this one did not finish it.
         known_since: since when there has been such a command, if the delivery tells; it may have
             been parked, and replayed, before it was received.
@@ -34,6 +35,7 @@ class Received:
     attempts: int = 0
     had_intent: bool = False
     redelivered: bool = False
+    inherited: bool = False
     last_error: Code | None = None
     known_since: datetime | None = None
     expired: bool = False

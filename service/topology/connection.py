@@ -33,31 +33,36 @@ class Watch:
     Args:
         name: which of the service's connections.
         up: set while the connection is whole.
+
+    Attributes:
+        was_lost: it is not the first connection any more.
     """
 
     def __init__(self, name: str, up: asyncio.Event | None = None) -> None:
         """Begin with a connection that is whole."""
-        self._name = name
+        self.name = name
         self._up = up or asyncio.Event()
         self._told = False
+        self.was_lost = False
 
     async def lost(
         self, connection: AbstractConnection | None, error: BaseException | None
     ) -> None:
         """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
         self._up.clear()
+        self.was_lost = True
         if self._told or (connection is not None and connection.close_called):
             return  # or we closed it ourselves
         self._told = True
         silent = error is None or isinstance(error, asyncio.CancelledError)
         reason = "no heartbeat from the broker" if silent else str(error)[:200]
-        log.warning("broker-connection-lost", connection=self._name, reason=reason)
+        log.warning("broker-connection-lost", connection=self.name, reason=reason)
 
     async def restored(self, _: object) -> None:
         """Be told by aio-pika that it is back, with channels, queues and consumers."""
         self._up.set()
         self._told = False
-        log.info("broker-connection-restored", connection=self._name)
+        log.info("broker-connection-restored", connection=self.name)
 
 
 async def connect(

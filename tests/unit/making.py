@@ -69,6 +69,7 @@ def received(
     attempts: int = 0,
     had_intent: bool = False,
     redelivered: bool = False,
+    inherited: bool = False,
     last_error: Code | None = None,
     expired: bool = False,
 ) -> Received:
@@ -78,7 +79,8 @@ def received(
         received_at or now() - timedelta(seconds=ago),
         attempts=attempts,
         had_intent=had_intent,
-        redelivered=redelivered,
+        redelivered=redelivered or inherited,
+        inherited=inherited,
         last_error=last_error,
         expired=expired,
     )

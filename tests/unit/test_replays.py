@@ -54,6 +54,15 @@ async def test_what_was_parked_before_the_ledger_was_made_may_have_run(
     assert [] == fac.posts
 
 
+async def test_a_retry_copy_that_is_older_than_the_ledger_may_have_run(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """An earlier ledger delayed it, and may have known of a write since."""
+    waited = {"courier-received-at": format_instant(now() - HOUR), "courier-attempt": 1}
+    assert "unknown" == await conclusion(execution, waited)
+    assert [] == fac.posts
+
+
 async def test_what_was_never_run_is_run_however_long_it_was_parked(
     execution: Execution, fac: FakeFac
 ) -> None:
