@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aio_pika.exceptions import AMQPError
+
 from service.appliances.credentials import Rules
 from service.appliances.http import Http
 from service.appliances.inventory import Inventory, Limits
@@ -25,7 +27,7 @@ from service.messages.wire import now
 from service.metrics import Metrics
 from service.telemetry import log
 from service.topology import declare, quarantine_queue, work_queues
-from service.topology.connection import connect, identity_of
+from service.topology.connection import closed, connect, identity_of, told_to_stop
 from service.topology.publisher import Publisher
 from service.topology.upkeep import Upkeep
 from service.watchdog import Watchdog
@@ -80,7 +82,7 @@ async def running(
 
         addresses = settings.broker_addresses("courier publishing")
         connection, address = await connect(addresses, tls)
-        stack.push_async_callback(connection.close)
+        stack.push_async_callback(lambda: closed(connection.close()))
         await ledger.belongs_to(identity_of(connection))
         await declare(connection, settings.retry_delays)
         publisher = await parts.publisher.open(connection)
@@ -180,6 +182,30 @@ def ledger_path(settings: Settings) -> Path:
     return Path(place)
 
 
+class _Told:
+    """What signals say to a running service."""
+
+    def __init__(self) -> None:
+        self.stop, self.hangup, self.ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    def listen(self, working: asyncio.Task[int]) -> None:
+        """Take the signals: SIGTERM and SIGINT to stop, SIGHUP to read the inventory again."""
+
+        def on_stop() -> None:
+            if self.stop.is_set():
+                # Patience is over. Whatever is left undone comes back, as after a power cut.
+                log.warning("drain-abandoned")
+                os._exit(0)
+            if not self.ready.is_set():
+                working.cancel()  # there is nothing to drain yet
+            self.stop.set()
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.hangup.set)
+
+
 async def serve(settings: Settings, parts: Parts = Parts()) -> int:
     """Run until SIGTERM or SIGINT, then let what runs come to its end; SIGHUP: see `running`.
 
@@ -189,33 +215,29 @@ async def serve(settings: Settings, parts: Parts = Parts()) -> int:
     Raises:
         ConfigurationError: see `running`.
     """
-    stop, ready, hangup = asyncio.Event(), asyncio.Event(), asyncio.Event()
-
-    async def work() -> int:
-        async with running(settings, hangup=hangup, parts=parts) as watchdog:
-            ready.set()
-            with _meanwhile(watchdog.watch(stop)):
-                await stop.wait()
-            return watchdog.exit_code
-
-    working = asyncio.create_task(work())
-
-    def on_signal() -> None:
-        if stop.is_set():
-            # Patience is over. Whatever is left undone comes back, as after a power cut.
-            log.warning("drain-abandoned")
-            os._exit(0)
-        if not ready.is_set():
-            working.cancel()  # there is nothing to drain yet
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    loop.add_signal_handler(signal.SIGHUP, hangup.set)
+    told = _Told()
+    working = asyncio.create_task(_work(settings, parts, told))
+    told.listen(working)
     log.info("service-starting", version=version("appliance-courier"), pid=os.getpid())
     exit_code = 0
     with suppress(asyncio.CancelledError):
         exit_code = await working
     log.info("service-stopped")
     return exit_code
+
+
+async def _work(settings: Settings, parts: Parts, told: _Told) -> int:
+    """Start, again if the broker goes away meanwhile, and run until told to stop."""
+    while True:
+        try:
+            async with running(settings, hangup=told.hangup, parts=parts) as watchdog:
+                told.ready.set()
+                with _meanwhile(watchdog.watch(told.stop)):
+                    await told.stop.wait()
+        except (AMQPError, OSError, asyncio.CancelledError) as error:
+            if told_to_stop() or told.ready.is_set():
+                raise
+            log.warning("start-interrupted", reason=repr(error)[:200])
+            await asyncio.sleep(1.0)
+        else:
+            return watchdog.exit_code

@@ -17,7 +17,7 @@ from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
-from service.topology.connection import DISCONNECTED, Watch
+from service.topology.connection import DISCONNECTED, Watch, closed
 
 if TYPE_CHECKING:
     import ssl
@@ -100,8 +100,7 @@ class Intake:
         left = len(self._running)
         if left:
             log.warning("drain-incomplete", deliveries=left)
-        await self._working.stop()
-        await self._quarantine.stop()
+        await asyncio.gather(closed(self._working.stop()), closed(self._quarantine.stop()))
 
     @property
     def idle_reason(self) -> str | None:

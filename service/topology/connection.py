@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, cast
 
 import aio_pika
@@ -14,7 +15,7 @@ from service.telemetry import log
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Sequence
 
     import aiormq
     from aio_pika.abc import AbstractConnection, AbstractRobustConnection, UnderlayConnection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DISCONNECTED = "broker-disconnected"
 """Why nothing is done while a connection is lost."""
 CONNECT_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 2.0
 LONGEST_PAUSE = 5.0
 """Seconds between two tries, at most."""
 
@@ -114,6 +116,13 @@ def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
     """Give the connection of the moment: what is done on it is not done again on the next one."""
     transport = cast("UnderlayConnection", connection.transport)
     return cast("aiormq.Connection", transport.connection)
+
+
+async def closed(closing: Awaitable[object]) -> None:
+    """Close a connection, without waiting for a broker that does not answer."""
+    with suppress(AMQPError, OSError):
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await closing
 
 
 def identity_of(connection: AbstractRobustConnection) -> str:
