@@ -8,12 +8,13 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak check lint requirements clean
+.PHONY: help setup demo test soak campaign check lint requirements clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands'
 	@echo 'make test          all tests, with coverage; starts a RabbitMQ of its own'
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
+	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
 	@echo 'make lint          ruff, mypy, the direction of imports'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make requirements  pin the requirements in deploy/ anew'
@@ -28,12 +29,17 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+	  --cov --cov-report=term-missing:skip-covered
 
 # COURIER_SOAK_COMMANDS and COURIER_SOAK_SEED choose another run.
 soak: $(STAMP)
 	@COURIER_SOAK_COMMANDS=$${COURIER_SOAK_COMMANDS:-20000} \
 	  $(BIN)/python -m pytest -s --no-header tests/system/test_soak.py
+
+# CAMPAIGN='--schedules 20 --seed 7' chooses another one; its report stands in tests/campaign/report.
+campaign: $(STAMP)
+	@$(BIN)/python -m tests.campaign $(CAMPAIGN)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

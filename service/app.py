@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PRUNE_INTERVAL = 3600.0
 """Seconds between two looks for what the ledger may forget."""
+LAST_WORDS = 4.0
+"""Seconds beyond the drain that closing everything may take."""
 LAST_MOMENT = 1.0
 """Seconds for work whose delivery is gone already, before the ledger is closed."""
 
@@ -83,7 +85,8 @@ async def running(
         addresses = settings.broker_addresses("courier publishing")
         connection, address = await connect(addresses, tls)
         stack.push_async_callback(lambda: closed(connection.close()))
-        await ledger.belongs_to(identity_of(connection))
+        identity = identity_of(connection)
+        await ledger.check_owner(identity)
         await declare(connection, settings.retry_delays)
         publisher = await parts.publisher.open(connection)
 
@@ -121,6 +124,8 @@ async def running(
         stack.push_async_callback(intake.stop, settings.drain_timeout)
         await intake.connect(own_sqlite=True)
         await web.start()
+        await publisher.wait_until_taken()
+        await ledger.belong_to(identity)
         await intake.start()
         pruning = _prune(ledger, settings.ledger_retention)
         stack.enter_context(
@@ -148,11 +153,19 @@ def limits_of(settings: Settings) -> Limits:
 def _meanwhile(*works: Coroutine[None, None, None]) -> Iterator[None]:
     """Do what never ends for as long as the body lasts."""
     tasks = [asyncio.create_task(work) for work in works]
+    for task in tasks:
+        task.add_done_callback(_tell_end)
     try:
         yield
     finally:
         for task in tasks:
             task.cancel()
+
+
+def _tell_end(task: asyncio.Task[None]) -> None:
+    """Say so if what never ends has ended by a mistake of ours."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("internal-error", exc_info=error)
 
 
 async def _obey(hangup: asyncio.Event, inventory: Inventory) -> None:
@@ -187,23 +200,29 @@ class _Told:
 
     def __init__(self) -> None:
         self.stop, self.hangup, self.ready = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._before = False
 
     def listen(self, working: asyncio.Task[int]) -> None:
         """Take the signals: SIGTERM and SIGINT to stop, SIGHUP to read the inventory again."""
 
         def on_stop() -> None:
-            if self.stop.is_set():
-                # Patience is over. Whatever is left undone comes back, as after a power cut.
-                log.warning("drain-abandoned")
-                os._exit(0)
+            if self._before:
+                _abandon(0)
             if not self.ready.is_set():
                 working.cancel()  # there is nothing to drain yet
+            self._before = True
             self.stop.set()
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, on_stop)
         loop.add_signal_handler(signal.SIGHUP, self.hangup.set)
+
+
+def _abandon(exit_code: int) -> None:
+    """End at once: whatever is left undone comes back, as after a power cut."""
+    log.warning("drain-abandoned")
+    os._exit(exit_code)
 
 
 async def serve(settings: Settings, parts: Parts = Parts()) -> int:
@@ -234,7 +253,10 @@ async def _work(settings: Settings, parts: Parts, told: _Told) -> int:
                 told.ready.set()
                 with _meanwhile(watchdog.watch(told.stop)):
                     await told.stop.wait()
-        except (AMQPError, OSError, asyncio.CancelledError) as error:
+                # Whatever hangs from now on, a process that was told to end ends.
+                patience = settings.drain_timeout + LAST_WORDS
+                asyncio.get_running_loop().call_later(patience, _abandon, watchdog.exit_code)
+        except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as error:
             if told_to_stop() or told.ready.is_set():
                 raise
             log.warning("start-interrupted", reason=repr(error)[:200])

@@ -47,7 +47,7 @@ class Settings(BaseSettings):
     broker_key_file: Path | None = None
     appliances_file: Path = Path("appliances.toml")
     ledger_url: SecretStr = SecretStr("sqlite:///courier.db")
-    ledger_retention: Seconds = 400 * 86400
+    ledger_retention: float = Field(400 * 86400, ge=30 * 86400, le=100 * 366 * 86400)
     source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)

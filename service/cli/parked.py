@@ -46,7 +46,7 @@ app = typer.Typer(
 
 
 def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    found = re.fullmatch(r"([0-9]{1,5})([smhdw])", text)
     if found is None:
         raise typer.BadParameter("must be a number with s, m, h, d or w, such as 3h or 2d")
     return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])

@@ -243,15 +243,16 @@ class Execution:
 
     def _is_older(self, received: Received) -> bool:
         """Tell whether a command is older than the ledger, as far as can be known."""
+        if received.command.key in self._met:
+            return False
         # What our own retry copy says of its age is worth more than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
         if ages:
             return min(ages) < self._ledger.created_at
-        # Nothing tells its age. If the ledger began with this process, an earlier process that had
-        # the command had another ledger.
-        inherited = received.inherited and received.command.key not in self._met
-        return self._ledger.is_new and inherited
+        # Nothing tells its age. If the ledger is new, an earlier process that had the command had
+        # another one.
+        return self._ledger.is_new and received.inherited
 
     def _meet(self, key: tuple[str, str]) -> None:
         """Remember a command that nobody had before."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from service.errors import Reason, Rejection
@@ -31,7 +30,7 @@ OVERDUE = 300.0
 class _Flight:
     digest: str
     task: asyncio.Task[Event | Retry]
-    late_at: datetime
+    late_at: float
 
 
 class Flights:
@@ -45,13 +44,13 @@ class Flights:
     def __init__(self, execution: Execution, *, grace: float = OVERDUE) -> None:
         """Start empty."""
         self._execution = execution
-        self._grace = timedelta(seconds=grace)
+        self._grace = grace
         self._flights: dict[tuple[str, str], _Flight] = {}
 
     @property
     def idle_reason(self) -> str | None:
         """Tell when a command does not come to its end; None when all do."""
-        at = now()
+        at = asyncio.get_running_loop().time()
         late = any(flight.late_at < at for flight in self._flights.values())
         return "command-overdue" if late else None
 
@@ -71,8 +70,10 @@ class Flights:
         key, digest = received.command.key, received.command.digest
         flight = self._flights.get(key)
         if flight is None:
+            # In seconds: some deadlines are the last instant that a calendar has.
+            left = max(0.0, (self._execution.deadline(received) - now()).total_seconds())
+            late_at = asyncio.get_running_loop().time() + left + self._grace
             task = asyncio.create_task(begin(received))
-            late_at = max(now(), self._execution.deadline(received)) + self._grace
             flight = self._flights[key] = _Flight(digest, task, late_at)
             task.add_done_callback(lambda done: self._landed(key, done))
         elif flight.digest != digest:
@@ -82,10 +83,14 @@ class Flights:
         return await asyncio.shield(flight.task)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for what is under way, but no longer than that."""
+        """Wait for what is under way, but no longer than that; what is left then is cut short."""
         tasks = [flight.task for flight in self._flights.values()]
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+        if not tasks:
+            return
+        _, left = await asyncio.wait(tasks, timeout=seconds)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def _landed(self, key: tuple[str, str], task: asyncio.Task[Event | Retry]) -> None:
         del self._flights[key]

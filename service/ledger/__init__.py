@@ -110,7 +110,7 @@ class Ledger(Protocol):
 
     Attributes:
         created_at: when it began; it knows nothing of what was done before.
-        is_new: it began with this process.
+        is_new: no courier has run commands on it before this process.
     """
 
     created_at: datetime
@@ -167,11 +167,18 @@ class Ledger(Protocol):
         """
         ...
 
-    async def belongs_to(self, broker: str) -> None:
-        """Bind a new ledger to its broker and virtual host; check an old one.
+    async def check_owner(self, broker: str) -> None:
+        """Check that it belongs to a broker and virtual host, or to none yet.
 
         Raises:
             ConfigurationError: it belongs to another one.
+        """
+        ...
+
+    async def belong_to(self, broker: str) -> None:
+        """Bind it to its broker, durably: from the next start on it is not new any more.
+
+        It is also the proof that the storage can be written, and waits until that is so.
         """
         ...
 

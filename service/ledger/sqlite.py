@@ -20,7 +20,7 @@ from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
 from service.ledger.moment import Moment
 from service.ledger.schema import BUSY, connect, explained, prepare
-from service.messages.wire import format_instant, now, parse_instant
+from service.messages.wire import format_instant, parse_instant
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -57,11 +57,14 @@ _OPEN = "SELECT 1 FROM commands WHERE appliance = ? AND concluded_at IS NULL"
 _FORGET = """
 DELETE FROM commands WHERE (source, id) IN (
     SELECT source, id FROM commands
-    WHERE concluded_at < ? AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
-    ORDER BY concluded_at LIMIT ?
+    WHERE concluded_at < ?1 AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
+    AND coalesce(settled_at, concluded_at) < ?1
+    ORDER BY concluded_at LIMIT ?2
 ) RETURNING id
 """
 _LONGEST_PAUSE = 5.0
+_HANGS = 10.0
+"""Seconds after which a statement that has not ended makes the service not ready."""
 
 
 class SqliteLedger:
@@ -73,14 +76,15 @@ class SqliteLedger:
         created_at: datetime,
         opened: AsyncExitStack,
         *,
-        is_new: bool,
+        owner: str | None,
     ) -> None:
         """Use `open`."""
         self._connection = connection
         self._opened = opened
         self._unavailable = False
         self.created_at = created_at
-        self.is_new = is_new
+        self._owner = owner
+        self.is_new = owner is None
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -92,15 +96,16 @@ class SqliteLedger:
         """
         async with AsyncExitStack() as opened:
             opened.callback(os.close, _own(path))
-            began = now()
             try:
                 created_at = await asyncio.to_thread(_prepared, path)
                 connection = await aiosqlite.connect(path, timeout=BUSY, isolation_level=None)
                 opened.push_async_callback(connection.close)
                 await connection.execute("PRAGMA synchronous = FULL")
+                async with connection.execute("SELECT broker FROM about") as cursor:
+                    (owner,) = await cursor.fetchone() or (None,)
             except sqlite3.Error as error:
                 raise explained(path, error) from None
-            return cls(connection, created_at, opened.pop_all(), is_new=created_at >= began)
+            return cls(connection, created_at, opened.pop_all(), owner=owner)
 
     @property
     def idle_reason(self) -> str | None:
@@ -167,33 +172,41 @@ class SqliteLedger:
         """Run one statement; wait for a storage that is locked, full or gone."""
         pause = 0.1
         while True:
+            # A storage that hangs raises nothing.
+            alarm = asyncio.get_running_loop().call_later(_HANGS, self._miss, "it does not answer")
             try:
                 rows = list(await self._connection.execute_fetchall(sql, row))
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:
-                if not self._unavailable:
-                    log.error("ledger-unavailable", reason=str(error))
-                self._unavailable = True
+                self._miss(str(error))
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
+            finally:
+                alarm.cancel()
             if self._unavailable:
                 self._unavailable = False
                 log.info("ledger-available")
             return rows
 
-    async def belongs_to(self, broker: str) -> None:
-        """Bind the ledger to its broker. See `Ledger`."""
-        async with self._connection.execute("SELECT broker FROM about") as cursor:
-            row = await cursor.fetchone()
-        if row is None or row[0] is None:
-            await self._connection.execute("UPDATE about SET broker = ?", (broker,))
-        elif row[0] != broker:
+    def _miss(self, reason: str) -> None:
+        """Tell once that the storage is not there."""
+        if not self._unavailable:
+            log.error("ledger-unavailable", reason=reason)
+        self._unavailable = True
+
+    async def check_owner(self, broker: str) -> None:
+        """Check whose it is. See `Ledger`."""
+        if self._owner not in {None, broker}:
             raise ConfigurationError(
-                f"COURIER_LEDGER_URL: this ledger belongs to {row[0]}, not to {broker};"
+                f"COURIER_LEDGER_URL: this ledger belongs to {self._owner}, not to {broker};"
                 " another broker wants a ledger of its own"
             )
+
+    async def belong_to(self, broker: str) -> None:
+        """Bind the ledger to its broker. See `Ledger`."""
+        await self._execute("UPDATE about SET broker = ?", (broker,))
 
     async def close(self) -> None:
         """Close the file and let go of the lock."""

@@ -121,7 +121,10 @@ def _may_be_lost(command: Command, held: Held, knowledge: Knowledge) -> bool:
     if held.message.reason != Reason.DELIVERY_LIMIT:
         return False
     stamp = held.properties.get("timestamp")
-    sent_at = stamp + timedelta(seconds=1) if isinstance(stamp, datetime) else None
+    # As the execution does: what is told of the future is not told.
+    sent_at = None
+    if isinstance(stamp, datetime) and stamp <= now():
+        sent_at = stamp + timedelta(seconds=1)
     ages = (held.message.parked_at, command.envelope.time, sent_at)
     known_since = min((age for age in ages if age is not None), default=now())
     return knowledge.created_at is None or known_since < knowledge.created_at

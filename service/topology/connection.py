@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote
 
 import aio_pika
 from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
@@ -120,9 +120,14 @@ def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
 
 async def closed(closing: Awaitable[object]) -> None:
     """Close a connection, without waiting for a broker that does not answer."""
-    with suppress(AMQPError, OSError):
+    try:
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await closing
+    except asyncio.CancelledError:
+        if told_to_stop():
+            raise
+    except (AMQPError, OSError, RuntimeError):
+        pass  # it is closed, or will be with the process
 
 
 def identity_of(connection: AbstractRobustConnection) -> str:
@@ -131,7 +136,9 @@ def identity_of(connection: AbstractRobustConnection) -> str:
     cluster = current.server_properties.get("cluster_name") or "unnamed"
     if isinstance(cluster, bytes):
         cluster = cluster.decode(errors="replace")
-    return f"{cluster}{current.url.path or '/'}"
+    # `amqp://host/` and `amqp://host/%2F` are the same virtual host, which is called "/".
+    vhost = unquote(current.url.raw_path[1:])
+    return f"{cluster}/{'' if vhost == '/' else vhost}"
 
 
 def _is_final(error: BaseException) -> bool:

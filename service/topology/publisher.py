@@ -10,6 +10,7 @@ import asyncio
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Self
 
+import aio_pika
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import DeliveryError
 from pamqp.commands import Basic
@@ -21,9 +22,10 @@ from service.topology.connection import DISCONNECTED, LONGEST_PAUSE, Watch, told
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
-    import aio_pika
     from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 
+NOWHERE = "courier.nowhere"
+"""A routing key that no queue has."""
 CONFIRM_TIMEOUT = 10.0
 """Seconds after which a confirm is late."""
 
@@ -95,6 +97,23 @@ class Publisher:
                 await self._confirmed(message, exchange, routing_key, mandatory=mandatory)
         except TimeoutError:
             raise PublishFailed("no confirm in time") from None
+
+    async def wait_until_taken(self) -> None:
+        """Wait until the broker takes messages: what could not be told had better not be begun.
+
+        A process that ends in the middle of a command uses up one of the command's deliveries.
+        """
+        probe = aio_pika.Message(b"", message_id="courier-probe")
+        while True:
+            try:
+                await self.publish(probe, exchange="", routing_key=NOWHERE, mandatory=False)
+            except PublishFailed as error:
+                log.warning(
+                    "publish-waiting", exchange="", seconds=CONFIRM_TIMEOUT, reason=str(error)
+                )
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     async def publish_until_confirmed(
         self, message: aio_pika.Message, *, exchange: str, routing_key: str

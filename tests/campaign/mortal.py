@@ -57,7 +57,8 @@ STEPS: Final = {
     "withdraw": "intent-withdrawn",
     "has_open_intent": "open-intent-looked-for",
     "conclude": "outcome-stored",
-    "belongs_to": "broker-checked",
+    "check_owner": "broker-checked",
+    "belong_to": "broker-bound",
     "close": "ledger-closed",
 }
 """What a method of the ledger is on a command's way; another one is `ledger-<method>`."""

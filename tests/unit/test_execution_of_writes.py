@@ -337,7 +337,9 @@ async def test_a_redelivery_of_unknown_age_is_run_on_a_ledger_that_was_there_bef
     tmp_path: Path, fac: FakeFac
 ) -> None:
     """It would know of the write."""
-    await (await SqliteLedger.open(tmp_path / "old.db")).close()
+    ledger = await SqliteLedger.open(tmp_path / "old.db")
+    await ledger.belong_to("rabbit@a /")
+    await ledger.close()
     ledger = await SqliteLedger.open(tmp_path / "old.db")
     try:
         end = await executing(ledger, fac).settle(received(inherited=True))

@@ -104,17 +104,6 @@ async def test_other_commands_fly_beside_each_other(flights: Flights, fac: FakeF
     assert isinstance(await first, Event)
 
 
-async def test_draining_waits_no_longer_than_it_may(flights: Flights, fac: FakeFac) -> None:
-    """At the end of its time the service leaves the rest to the redelivery."""
-    await flights.drain(0)
-    task = await under_way(flights, fac)
-    await flights.drain(0)
-    assert not task.done()
-    fac.gate.set()
-    await flights.drain(5)
-    assert task.done()
-
-
 async def test_giving_up_joins_the_run_that_is_under_way(flights: Flights, fac: FakeFac) -> None:
     """A command that is being run has one end, whatever its deliveries come to."""
     running = await under_way(flights, fac)
@@ -143,3 +132,20 @@ async def test_a_command_that_outlives_its_time_by_far_is_told(
     fac.gate.set()
     await flying
     assert flights.idle_reason is None
+
+
+async def test_a_deadline_at_the_end_of_all_calendars_is_one_like_any_other(
+    flights: Flights, fac: FakeFac
+) -> None:
+    """Many write the last instant that there is for "never"."""
+    never = command(expirytime="9999-12-31T23:59:59Z")
+    assert isinstance(await flights.settle(received(never)), Event)
+    assert [LICENSE] == fac.posts
+
+
+async def test_what_does_not_end_in_time_is_cut_short(flights: Flights, fac: FakeFac) -> None:
+    """The ledger is closed next: nothing may go on without it."""
+    flying = await under_way(flights, fac)
+    await flights.drain(0.01)
+    with pytest.raises(asyncio.CancelledError):
+        await flying

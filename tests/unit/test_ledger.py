@@ -219,12 +219,29 @@ async def test_source_and_id_together_are_the_key(ledger: Ledger) -> None:
     assert await ledger.find(("c-1", "/portal")) is None
 
 
-async def test_a_ledger_belongs_to_one_broker(ledger: Ledger) -> None:
+async def test_a_ledger_belongs_to_one_broker(reopen: Open) -> None:
     """The first broker and virtual host stay; another is refused, with both named."""
-    await ledger.belongs_to("rabbit@a /")
-    await ledger.belongs_to("rabbit@a /")
+    ledger = await reopen()
+    await ledger.check_owner("rabbit@b /")
+    await ledger.belong_to("rabbit@a /")
+    await ledger.close()
+    ledger = await reopen()
+    await ledger.check_owner("rabbit@a /")
     with pytest.raises(ConfigurationError, match=r"COURIER_LEDGER_URL.*a /.*b /"):
-        await ledger.belongs_to("rabbit@b /")
+        await ledger.check_owner("rabbit@b /")
+
+
+async def test_a_ledger_is_new_until_a_courier_has_run_commands_on_it(reopen: Open) -> None:
+    """Whoever only opened it, or got no further, has left nothing there to know."""
+    for _ in range(2):
+        ledger = await reopen()
+        assert ledger.is_new
+        await ledger.close()
+    ledger = await reopen()
+    await ledger.belong_to("rabbit@a /")
+    assert ledger.is_new
+    await ledger.close()
+    assert not (await reopen()).is_new
 
 
 async def test_a_ledger_knows_since_when_it_is(ledger: Ledger) -> None:
@@ -238,7 +255,7 @@ async def test_a_reopened_file_still_knows_everything(reopen: Open) -> None:
     intent, end, born = await ledger.intend(FIRST, BEFORE), told(), ledger.created_at
     await ledger.keep_answer(FIRST, ANSWER)
     await ledger.conclude(ELSEWHERE, end)
-    await ledger.belongs_to("rabbit@a /")
+    await ledger.belong_to("rabbit@a /")
     await ledger.close()
 
     ledger = await reopen()
@@ -248,7 +265,7 @@ async def test_a_reopened_file_still_knows_everything(reopen: Open) -> None:
     with pytest.raises(IntentOpen):
         await ledger.intend(SECOND, BEFORE)
     with pytest.raises(ConfigurationError):
-        await ledger.belongs_to("rabbit@b /")
+        await ledger.check_owner("rabbit@b /")
 
 
 async def test_what_is_written_survives_a_sudden_end(sqlite: SqliteLedger, path: Path) -> None:

@@ -83,7 +83,7 @@ async def test_an_older_file_is_upgraded_where_it_is(
             assert Told(conclusion, b"{}", at) == entry.told
         assert BIRTH == format_instant(ledger.created_at)
         with pytest.raises(ConfigurationError, match="belongs to rabbit@a /"):
-            await ledger.belongs_to("rabbit@b /")
+            await ledger.check_owner("rabbit@b /")
         await ledger.close()
     assert SCHEMA_VERSION == version_of(path)
 

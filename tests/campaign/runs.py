@@ -1,0 +1,285 @@
+"""Runs one schedule in an arena and says what came of it."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Final
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+
+from tests.campaign.arena import Arena
+from tests.campaign.checker import Undecidable, Verdict, Wish, judge, judge_queues
+from tests.campaign.faults import FAULTS, LIMITS, Missed, probe_for
+from tests.campaign.keeper import WATCHDOG, Told
+from tests.campaign.schedules import KINDS, Planned, Schedule
+from tests.support.stand import line_schema
+from tests.support.workflow import Heard, schema_of
+
+Json = dict[str, Any]
+
+PATIENCE: Final = 75.0
+"""Seconds that a schedule may take; what has not ended then counts as lost."""
+_INTERRUPTS: Final = ("service-killed", "service-frozen", "ledger-corrupt", "clock-stepped")
+"""What lets the courier miss an answer that was there."""
+_TOUCHES_CONNECTIONS: Final = {"broker", "link", "service"}
+
+
+@dataclass
+class Struck:
+    """A fault as it happened; instants are seconds from the schedule's beginning.
+
+    Attributes:
+        recovered_after: seconds from its healing to the result of a command sent then.
+        alone: nothing else was wrong, or recovering, meanwhile: so that figure is its own.
+        probe: that command's id.
+    """
+
+    kind: str
+    variant: str
+    began: float
+    healed: float | None = None
+    recovered_after: float | None = None
+    alone: bool = False
+    probe: str | None = None
+
+    @property
+    def over(self) -> float:
+        """When all was well again."""
+        if self.healed is None or self.recovered_after is None:
+            return float("inf")
+        return self.healed + self.recovered_after
+
+
+@dataclass
+class Run:
+    """What came of a schedule.
+
+    Attributes:
+        commands: different ones, those that show the recovery included.
+        messages: how many were published for them.
+        problems: whatever else must not be: tracebacks, missed limits, faults that were none.
+        evidence: for whoever looks into it: the event log about the commands concerned.
+    """
+
+    seed: int
+    seconds: float = 0.0
+    commands: int = 0
+    messages: int = 0
+    faults: list[Struck] = field(default_factory=list)
+    conclusions: Counter[str] = field(default_factory=Counter)
+    verdict: Verdict = field(default_factory=Verdict)
+    problems: list[str] = field(default_factory=list)
+    evidence: list[str] = field(default_factory=list)
+
+    @property
+    def failures(self) -> list[str]:
+        return [*self.verdict.contradictions, *self.problems]
+
+
+async def run(arena: Arena, schedule: Schedule, *, limits: Mapping[str, float] = LIMITS) -> Run:
+    """Let a schedule happen, wait until everything is well again, and judge.
+
+    Args:
+        arena: where.
+        schedule: what.
+        limits: seconds by kind of fault, within which it must be over.
+    """
+    result = Run(schedule.seed)
+    before = set(arena.sent), sum(arena.sends.values()), arena.keeper.ended.copy()
+    if any(each.kind == "clock-stepped" for each in schedule.faults):
+        await arena.with_clock()
+    arena.keeper.told()
+    began = time.monotonic()
+    try:
+        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+            group.create_task(_send(arena, schedule, began))
+            for planned in schedule.faults:
+                group.create_task(_strike(arena, planned, began, result))
+        async with asyncio.timeout(PATIENCE):
+            for wish in schedule.wishes:
+                await arena.ended(wish.id, patience=PATIENCE)
+    except* (AssertionError, TimeoutError, OSError, Missed) as errors:
+        result.problems += [f"{type(each).__name__}: {each}" for each in _leaves(errors)]
+    left = await arena.left()
+    result.seconds = time.monotonic() - began
+    result.commands = len(arena.sent) - len(before[0])
+    result.messages = sum(arena.sends.values()) - before[1]
+    sent = [wish for name, wish in arena.sent.items() if name not in before[0]]
+    told = arena.keeper.told()
+    await _judge(arena, schedule, sent, left, result)
+    _look_through(told, result, arena.keeper.ended - before[2])
+    measure(result, limits)
+    if result.failures:
+        result.evidence = _evidence(result, sent, told)
+    return result
+
+
+async def _send(arena: Arena, schedule: Schedule, began: float) -> None:
+    for sending in schedule.sendings:
+        await _at(began, sending.at)
+        await arena.publish(sending.wish, timed=sending.timed)
+
+
+async def _strike(arena: Arena, planned: Planned, began: float, result: Run) -> None:
+    await _at(began, planned.at)
+    async with arena.locks[planned.on]:
+        struck = Struck(planned.kind, planned.variant, time.monotonic() - began)
+        result.faults.append(struck)
+        probing: list[asyncio.Task[tuple[Wish, float]]] = []
+
+        def healed() -> None:
+            struck.healed = time.monotonic() - began
+            probing.append(asyncio.create_task(arena.probe(*probe_for(planned))))
+
+        try:
+            await FAULTS[planned.kind](arena, planned, healed)
+        finally:
+            if probing:
+                asked, struck.recovered_after = await probing[0]
+                struck.probe = asked.id
+
+
+async def _at(began: float, seconds: float) -> None:
+    await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
+
+
+def excuses(schedule: Schedule) -> Undecidable:
+    """Say what keeps the courier from knowing what became of a licence command."""
+    kinds = {each.kind for each in schedule.faults}
+    on = {each.variant: each.kind for each in schedule.faults if KINDS[each.kind].on == "appliance"}
+
+    def excuse(wish: Wish) -> str | None:
+        if "ledger-corrupt" in kinds:
+            return "ledger-corrupt: what it knew is gone"
+        if not wish.type.startswith("courier.apply-voice-license."):
+            return None  # its balance can be read
+        why = on.get(wish.appliance) or next((each for each in _INTERRUPTS if each in kinds), None)
+        return f"{why}: nobody can read back what an apply did" if why else None
+
+    return excuse
+
+
+async def _judge(
+    arena: Arena, schedule: Schedule, sent: list[Wish], left: dict[str, int], result: Run
+) -> None:
+    """Hold what was told against the books, as far as this schedule goes."""
+    lost = any(each.kind == "ledger-corrupt" for each in schedule.faults)
+    heard = [each for wish in sent for each in _first_told(arena.told(wish.id), lost=lost)]
+    strange = list(arena.told("None"))
+    books = _of_these(await arena.books(), sent, arena.sent.values())
+    result.verdict = judge(sent, [*heard, *strange], books, undecidable=excuses(schedule))
+    result.verdict += judge_queues((), (), left, ())
+    if parked := arena.parked():
+        result.problems.append(f"{parked} messages are parked, and none was malformed")
+    for wish in sent:
+        told = arena.told(wish.id)
+        result.problems += [fault for each in told if (fault := _against_contract(each))]
+        if told and told[0].event["type"].endswith("finished.v1"):
+            result.conclusions[told[0].data["conclusion"]] += 1
+            result.problems += _not_done(wish, told[0], schedule)
+
+
+def _first_told(told: list[Heard], *, lost: bool) -> list[Heard]:
+    """Leave out what a courier without its ledger says of a command that had ended before."""
+    return [
+        each
+        for number, each in enumerate(told)
+        if not (lost and number and each.event["data"].get("conclusion") == "unknown")
+    ]
+
+
+def _against_contract(told: Heard) -> str | None:
+    """Say what an event's contract has against it."""
+    error = best_match(_contract(told.event["type"]).iter_errors(told.event))
+    return f"{told.event['causationid']}: {error.json_path}: {error.message}" if error else None
+
+
+@cache
+def _contract(event_type: str) -> Draft202012Validator:
+    return schema_of(event_type)
+
+
+def _not_done(wish: Wish, told: Heard, schedule: Schedule) -> list[str]:
+    """Look whether a command may have ended without having been done."""
+    if told.data["conclusion"] in {"succeeded", "unknown"}:
+        return []
+    why, code = f"{wish.id}: {told.data['conclusion']}", told.data["error"]["code"]
+    stepped = any(each.kind == "clock-stepped" for each in schedule.faults)
+    if code == "expired":
+        return [] if stepped else [f"{why}, expired, and its time was not over"]
+    if wish.key is None:
+        return [] if stepped else [f"{why}, {code}: a query goes on until it succeeds"]
+    touched = {*_INTERRUPTS} & {each.kind for each in schedule.faults}
+    touched |= {each.kind for each in schedule.faults if each.on == wish.appliance}
+    return [] if touched else [f"{why}, {code}, and nothing kept it from succeeding"]
+
+
+def _of_these(books: dict[str, Json], sent: Iterable[Wish], all_sent: Iterable[Wish]) -> Json:
+    """Cut the licences of earlier schedules out of the books."""
+    earlier = {wish.key for wish in all_sent} - {wish.key for wish in sent}
+    return {
+        name: book
+        | {
+            page: {key: each for key, each in book[page].items() if key not in earlier}
+            for page in ("posts", "spent", "applied")
+        }
+        for name, book in books.items()
+    }
+
+
+def _look_through(told: Told, result: Run, ended: Counter[int]) -> None:
+    """Find in the event log, and in how the courier ended, what must not be there."""
+    result.problems += [f"in the event log: {line[:300]}" for line in told.tracebacks]
+    result.problems += _against_log_contract(told)
+    result.problems += told.outages()
+    most = sum(KINDS[each.kind].on in _TOUCHES_CONNECTIONS for each in result.faults)
+    for connection, count in told.count("broker-connection-lost").items():
+        if count > most:
+            result.problems.append(f"{connection} was lost {count} times, in {most} outages")
+    for code, times in ended.items():
+        silently = any(each.variant.startswith("silently") for each in result.faults)
+        told_to = silently and code == WATCHDOG
+        if not told_to:
+            result.problems.append(f"the courier ended itself with {code}, {times} times")
+
+
+def _against_log_contract(told: Told) -> list[str]:
+    """Say what the event log's contract has against its lines, once for each."""
+    found: dict[str, str] = {}
+    for line in told.lines:
+        if error := best_match(line_schema(line["event"]).iter_errors(line)):
+            found[f"{line['event']}, {error.json_path}"] = f"{error.message} ({line})"
+    return [f"in the event log: {where}: {what[:400]}" for where, what in found.items()]
+
+
+def measure(result: Run, limits: Mapping[str, float]) -> None:
+    """See which recoveries were a fault's own, and hold those against the limits."""
+    for struck in result.faults:
+        if struck.healed is None or struck.recovered_after is None:
+            continue
+        others = [each for each in result.faults if each is not struck]
+        struck.alone = not any(
+            each.began < struck.over and each.over > struck.healed for each in others
+        )
+        limit = limits.get(struck.kind)
+        if struck.alone and limit is not None and struck.recovered_after > limit:
+            result.problems.append(
+                f"{struck.kind}: {struck.probe} was answered {struck.recovered_after:.2f} s after"
+                f" the healing, and the limit is {limit:g} s"
+            )
+
+
+def _evidence(result: Run, sent: list[Wish], told: Told) -> list[str]:
+    concerned = [wish.id for wish in sent if any(wish.id in each for each in result.failures)]
+    return list(told.about(concerned))
+
+
+def _leaves(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for each in errors.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
