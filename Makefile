@@ -39,7 +39,7 @@ soak: $(STAMP)
 
 # CAMPAIGN='--schedules 20 --seed 7' chooses another one; its report stands in tests/campaign/report.
 campaign: $(STAMP)
-	@$(BIN)/python -m tests.campaign $(CAMPAIGN)
+	@$(BIN)/python -m tests.campaign --report tests/campaign/report $(CAMPAIGN)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
