@@ -141,3 +141,17 @@ async def test_a_subscriber_who_refuses_is_told_to_be_in_the_way(
         async with asyncio.timeout(10):
             await task
         assert publisher.idle_reason is None
+
+
+async def test_a_broker_that_takes_nothing_is_waited_for_before_anything_is_begun(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """And the question leaves nothing behind."""
+    publisher = await Publisher.open(connection)
+    with broker.memory_alarm():
+        task = asyncio.create_task(publisher.wait_until_taken())
+        await asyncio.wait([task], timeout=1)
+        assert not task.done()
+    async with asyncio.timeout(15):
+        await task
+    assert {0} == {queue.ready for queue in broker.queues(amqp_url.rsplit("/", 1)[1]).values()}

@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 from structlog.testing import capture_logs
+from yarl import URL
 
-from service.topology.connection import Watch
+from service.topology.connection import Watch, closed, identity_of
+from tests.support.clock import Clock
 
 if TYPE_CHECKING:
-    from aio_pika.abc import AbstractConnection
+    from aio_pika.abc import AbstractConnection, AbstractRobustConnection
 
 
 class FakeConnection:
@@ -53,3 +55,66 @@ async def test_what_we_close_ourselves_is_no_loss() -> None:
         await Watch("consuming", up).lost(OURS, asyncio.CancelledError())
     assert [] == told
     assert not up.is_set()
+
+
+class FakeRobust:
+    """An open connection, as far as its broker and virtual host are concerned."""
+
+    def __init__(self, url: str, cluster: str | bytes | None) -> None:
+        self.url = URL(url)
+        self.server_properties = {"cluster_name": cluster}
+
+    @property
+    def transport(self) -> "FakeRobust":
+        return self
+
+    @property
+    def connection(self) -> "FakeRobust":
+        return self
+
+
+@pytest.mark.parametrize(
+    ("url", "cluster", "identity"),
+    [
+        ("amqp://host/", "rabbit@a", "rabbit@a/"),
+        ("amqp://host", "rabbit@a", "rabbit@a/"),
+        ("amqp://host/%2F", b"rabbit@a", "rabbit@a/"),
+        ("amqp://other:5673/one", "rabbit@a", "rabbit@a/one"),
+        ("amqp://host/a%2Fb", None, "unnamed/a/b"),
+    ],
+)
+def test_a_virtual_host_has_one_name_however_it_is_written(
+    url: str, cluster: str | bytes | None, identity: str
+) -> None:
+    """The ledger belongs to the broker and the virtual host, not to an address."""
+    fake = cast("AbstractRobustConnection", FakeRobust(url, cluster))
+    assert identity == identity_of(fake)
+
+
+@pytest.mark.parametrize(
+    "error", [ConnectionError(), RuntimeError("closed"), asyncio.CancelledError()]
+)
+async def test_whatever_closing_meets_is_no_error(error: BaseException) -> None:
+    """The connection is gone, or goes with the process."""
+
+    async def closing() -> None:
+        raise error
+
+    await closed(closing())
+
+
+async def test_a_broker_that_does_not_answer_is_not_waited_for(clock: Clock) -> None:
+    """Closing takes two seconds at most."""
+    task = asyncio.create_task(closed(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    clock.forward(2.1)
+    await task
+
+
+async def test_who_is_told_to_stop_while_closing_stops() -> None:
+    """That cancellation is meant."""
+    task = asyncio.create_task(closed(asyncio.Event().wait()))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

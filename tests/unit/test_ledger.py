@@ -15,6 +15,7 @@ from service.ledger import Entry, Intent, IntentOpen, Ledger, Told
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.wire import now
+from tests.support.clock import Clock
 from tests.support.wait import until
 from tests.unit.making import LICENSE, command
 
@@ -321,4 +322,20 @@ async def test_a_storage_that_fails_is_waited_for(sqlite: SqliteLedger, path: Pa
         assert not waiting.done()
         other.execute("ALTER TABLE gone RENAME TO commands")
     assert BEFORE == (await waiting).before
+    assert sqlite.idle_reason is None
+
+
+async def test_a_storage_that_hangs_is_told_though_it_raises_nothing(
+    clock: Clock, sqlite: SqliteLedger, path: Path
+) -> None:
+    """Whoever waits for it makes the service not ready, until it answers."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE))
+        await asyncio.sleep(0)
+        assert sqlite.idle_reason is None
+        clock.forward(10.1)
+        await until(lambda: sqlite.idle_reason == "ledger-unavailable", patience=3)
+        other.execute("ROLLBACK")
+    await waiting
     assert sqlite.idle_reason is None
