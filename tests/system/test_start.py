@@ -6,11 +6,14 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
 import httpx
 import pytest
 
+from tests.campaign.proxy import Link
+from tests.support.rabbit import Rabbit
 from tests.support.stand import Appliances, Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, gather_answers, licence
@@ -222,3 +225,25 @@ async def test_check_is_well_when_every_login_works(stand: Stand) -> None:
     assert 0 == exit_code, output
     assert 2 == output.count("login works")
     assert {"logout": 1} == (await appliances.books("fvc-1"))["sessions_ended"]
+
+
+async def test_a_broker_that_goes_away_during_the_start_only_delays_it(
+    stand: Stand, broker: Rabbit
+) -> None:
+    """It starts again by itself, and says so without a traceback."""
+    await stand.appliances()
+    parts = urlsplit(stand.url)
+    vhost = parts.path[1:]
+    assert parts.hostname is not None
+    assert parts.port is not None
+    async with Link.opened(parts.hostname, parts.port) as link:
+        link.slow(latency=0.1, rate=1e6)
+        address = f"{parts.username}:{parts.password}@127.0.0.1:{link.port}"
+        through = urlunsplit((parts.scheme, address, parts.path, "", ""))
+        service = await stand.service(ready=False, BROKER_URL=through)
+        await until(lambda: "courier.parked" in broker.queues(vhost))
+        link.cut()
+        await until(lambda: service.events("start-interrupted"))
+        link.heal()
+        await until(lambda: service.events("service-ready"))
+    assert [] == [line for line in service.lines if "Traceback" in line]
