@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from service.ledger.sqlite import SqliteLedger
 from service.telemetry import configure
 from tests.support.clock import Clock
 from tests.unit.device import FakeDevice, FakeSecret, open_to
-from tests.unit.fakes import FakeFac, FakeFvc
+from tests.unit.fakes import FakeFac, FakeFvc, Open
 
 
 @pytest.fixture
@@ -34,11 +35,28 @@ def _event_log() -> Iterator[None]:
 
 
 @pytest.fixture
-async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteLedger]:
+def path(tmp_path: Path) -> Path:
+    """Where the ledger of `reopen` is, and that of `sqlite`."""
+    return tmp_path / "courier.db"
+
+
+@pytest.fixture
+async def reopen(path: Path) -> AsyncIterator[Open]:
+    """Open the file, as often as it is wanted; whatever a test leaves open is closed after it."""
+    async with AsyncExitStack() as opened:
+
+        async def made() -> SqliteLedger:
+            ledger = await SqliteLedger.open(path)
+            opened.push_async_callback(ledger.close)
+            return ledger
+
+        yield made
+
+
+@pytest.fixture
+async def sqlite(reopen: Open) -> SqliteLedger:
     """A new ledger, in a file as it is in production."""
-    ledger = await SqliteLedger.open(tmp_path / "courier.db")
-    yield ledger
-    await ledger.close()
+    return await reopen()
 
 
 @pytest.fixture

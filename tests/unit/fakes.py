@@ -1,7 +1,7 @@
 """Appliances with state, at the ports: what they were told to do, and what they then do."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -16,6 +16,7 @@ from service.errors import CommandError
 from service.execution import Execution
 from service.handlers import Heard
 from service.ledger import Ledger
+from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import LicenseFile
 from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
 
@@ -23,6 +24,8 @@ B = TypeVar("B")
 
 RULES = Rules(cooldown=300, idle=600, logins=10)
 LIMITS = Limits(RULES, breaker_failures=5, share=12)
+Open = Callable[[], Awaitable[SqliteLedger]]
+"""Opens a ledger's file anew."""
 
 
 def asked() -> None:

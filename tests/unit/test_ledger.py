@@ -3,8 +3,7 @@
 import asyncio
 import sqlite3
 import stat
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, closing
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,13 +16,13 @@ from service.messages.commands import Command
 from service.messages.wire import now
 from tests.support.clock import Clock
 from tests.support.wait import until
+from tests.unit.fakes import Open
 from tests.unit.making import LICENSE, command
 
 BEFORE = b'{"total_sms": 100}'
 FIRST, SECOND = command(), command(id="c-2")
 ELSEWHERE = command(id="c-3", data={"appliance": "fac-2"})
 ANSWER = b'{"kind": "failed"}'
-Open = Callable[[], Awaitable[SqliteLedger]]
 
 
 def told(conclusion: str = "succeeded") -> Told:
@@ -47,25 +46,6 @@ def ledger(request: pytest.FixtureRequest) -> Ledger:
     """Every implementation: add the name of a fixture, and the rules of this file hold for it."""
     found: Ledger = request.getfixturevalue(request.param)
     return found
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """Where the ledger of `reopen` is, and that of `sqlite`."""
-    return tmp_path / "courier.db"
-
-
-@pytest.fixture
-async def reopen(path: Path) -> AsyncIterator[Open]:
-    """Open the file, as often as it is wanted; whatever a test leaves open is closed after it."""
-    async with AsyncExitStack() as opened:
-
-        async def made() -> SqliteLedger:
-            ledger = await SqliteLedger.open(path)
-            opened.push_async_callback(ledger.close)
-            return ledger
-
-        yield made
 
 
 async def test_an_unknown_command_is_not_found(ledger: Ledger) -> None:

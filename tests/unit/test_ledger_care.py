@@ -33,12 +33,7 @@ from tests.unit.making import command
 TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DAY: Final = timedelta(days=1)
 
-
-@pytest.fixture
-def path(sqlite: SqliteLedger, tmp_path: Path) -> Path:
-    """The file of `sqlite`, which is open all the time."""
-    assert sqlite.idle_reason is None
-    return tmp_path / "courier.db"
+pytestmark = pytest.mark.usefixtures("sqlite")  # a service has the file open all the time
 
 
 def found(verdict: str = "applied", note: str = "It is there.") -> Settlement:

@@ -5,8 +5,8 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, closing
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from service.ledger.schema import SCHEMA_VERSION, connect, prepare
 from service.ledger.sqlite import SqliteLedger
 from service.messages.wire import format_instant
 from tests.support.wait import until
+from tests.unit.fakes import Open
 from tests.unit.ledgers import (
     ANSWER,
     BEFORE,
@@ -34,27 +35,8 @@ from tests.unit.ledgers import (
 )
 from tests.unit.making import command
 
-Open = Callable[[], Awaitable[SqliteLedger]]
 ADVICE: Final = r"^COURIER_LEDGER_URL: .* cannot be used: .*Move it away.*end unknown"
 SHAPE: Final = "SELECT name, tbl_name FROM sqlite_schema ORDER BY name"
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "courier.db"
-
-
-@pytest.fixture
-async def reopen(path: Path) -> AsyncIterator[Open]:
-    """Open the file, as often as it is wanted; whatever a test leaves open is closed after it."""
-    async with AsyncExitStack() as opened:
-
-        async def made() -> SqliteLedger:
-            ledger = await SqliteLedger.open(path)
-            opened.push_async_callback(ledger.close)
-            return ledger
-
-        yield made
 
 
 def version_of(path: Path) -> int:
