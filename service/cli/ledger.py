@@ -10,10 +10,12 @@ from datetime import timedelta
 from typing import Annotated, NoReturn
 
 import typer
+from aio_pika.exceptions import AMQPError
 from pydantic import TypeAdapter, ValidationError
 
 from service.app import ledger_path
 from service.cli.check import BROKER_PATIENCE
+from service.cli.durations import duration
 from service.cli.records import document, print_table, prospect, story
 from service.consumers.telling import event_message
 from service.errors import ConfigurationError, PublishFailed
@@ -55,8 +57,8 @@ def list_entries(
         Conclusion | None, typer.Option(help="Those that ended so, settled or not.")
     ] = None,
     older_than: Annotated[
-        float | None,
-        typer.Option(min=0, max=10 * 366 * 86400, help="Begun more than so many seconds ago."),
+        timedelta | None,
+        typer.Option(parser=duration, metavar="AGE", help="Begun earlier, such as 3h or 2d."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="No more than these.")] = 100,
     as_json: AsJson = False,
@@ -69,7 +71,7 @@ def list_entries(
         finished=everything or conclusion is not None,
         appliance=appliance,
         conclusion=conclusion.value if conclusion else None,
-        older_than=None if older_than is None else now() - timedelta(seconds=older_than),
+        older_than=None if older_than is None else now() - older_than,
         limit=limit,
     )
     with Care.opened(ledger_path(Settings.load())) as care:
@@ -133,7 +135,7 @@ def resolve(
     event = _event(record, stored, settings.source)
     try:
         asyncio.run(_tell(settings, event, broker))
-    except (ConfigurationError, PublishFailed, TimeoutError) as error:
+    except (ConfigurationError, PublishFailed, AMQPError, OSError) as error:
         why = str(error) or f"the broker does not answer within {BROKER_PATIENCE:g} s"
         _fail(
             f"what you found is stored, but it was not told: {redact(why)}\n"

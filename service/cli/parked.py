@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections import Counter
 from datetime import timedelta
@@ -17,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.app import ledger_path
+from service.cli.durations import duration
 from service.errors import ConfigurationError, PublishFailed
 from service.messages.wire import now
 from service.parking import moving
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from service.parking.message import Held, Message
 
 _WIDE = 200
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 app = typer.Typer(
     help="Messages that the service could not accept: list, show, replay, discard. They stay in"
@@ -43,13 +42,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-
-def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"([0-9]{1,5})([smhdw])", text)
-    if found is None:
-        raise typer.BadParameter("must be a number with s, m, h, d or w, such as 3h or 2d")
-    return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
 
 
 Id = Annotated[
@@ -63,7 +55,7 @@ Reason = Annotated[
 ]
 OlderThan = Annotated[
     timedelta | None,
-    typer.Option(parser=_duration, metavar="AGE", help="Parked for longer, such as 3h or 2d."),
+    typer.Option(parser=duration, metavar="AGE", help="Parked for longer, such as 3h or 2d."),
 ]
 All = Annotated[bool, typer.Option("--all", help="All that nothing else excludes.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
