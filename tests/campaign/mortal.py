@@ -45,7 +45,7 @@ from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import identify
 from service.settings import Settings
 from service.topology import EVENTS_EXCHANGE, OWN_PREFIX, PARKED
-from service.topology.publisher import Publisher
+from service.topology.publisher import NOWHERE, Publisher
 
 if TYPE_CHECKING:
     import aiormq
@@ -90,6 +90,8 @@ def message(exchange: str, routing_key: str, event_type: str | None) -> str:
         return EVENTS.get(happened, happened)
     if exchange.startswith(f"{OWN_PREFIX}retry."):
         return "retry-copy"
+    if routing_key == NOWHERE:
+        return "probe"
     return "parked-copy" if (exchange, routing_key) == ("", PARKED) else "reply"
 
 
