@@ -27,9 +27,9 @@ from service.messages.wire import now
 from service.metrics import Metrics
 from service.telemetry import log
 from service.topology import declare, quarantine_queue, work_queues
-from service.topology.connection import closed, connect, identity_of, told_to_stop
+from service.topology.connection import DISCONNECTED, closed, connect, identity_of, told_to_stop
 from service.topology.publisher import Publisher
-from service.topology.upkeep import Upkeep
+from service.topology.upkeep import NO_CONSUMER, Upkeep
 from service.watchdog import Watchdog
 from service.web import Web
 
@@ -111,7 +111,9 @@ async def running(
 
         def not_ready() -> list[str]:
             reasons = (each.idle_reason for each in (ledger, publisher, intake, upkeep, flights))
-            return sorted({reason for reason in reasons if reason})
+            found = {reason for reason in reasons if reason}
+            # A connection that is lost has no consumers: that is no second reason.
+            return sorted(found - {NO_CONSUMER} if DISCONNECTED in found else found)
 
         web = Web(
             settings.http_host,

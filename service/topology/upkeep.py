@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from service.topology import Count
 
+NO_CONSUMER = "consumer-missing"
+"""Why nothing comes although the broker is there."""
 INTERVAL = 5.0
 """Seconds between two rounds."""
 _SHORTEST = 1.0
@@ -67,7 +69,7 @@ class Upkeep:
         """Say what keeps commands from coming or results from going; None when nothing does."""
         if self._differs:
             return "topology-differs"
-        return "consumer-missing" if self._unconsumed else None
+        return NO_CONSUMER if self._unconsumed else None
 
     async def run(self) -> None:
         """Go round. Never returns."""
