@@ -46,6 +46,8 @@ CAME_BY = "courier-queue"
 EXPIRATION = "courier-expiration"
 
 _ABSURD = 1_000_000
+_PUT_BACK = timedelta(days=1)
+"""By how much a clock may have been put back since our own copy was made."""
 _WORK = frozenset(queue.name for queue in work_queues())
 _DIRECT_REPLY = "amq.rabbitmq.reply-to."
 _ROUTES_COPIES = frozenset({"cc", "bcc"})
@@ -78,7 +80,7 @@ class Story:
     def of(cls, raw: IncomingMessage, queue: str) -> Story:
         """Read it from the headers; what makes no sense there counts as absent."""
         headers = raw.headers
-        received_at = _instant(headers.get(RECEIVED_AT))
+        received_at = _instant(headers.get(RECEIVED_AT), ahead=_PUT_BACK)
         ages = [age for age in (_instant(headers.get(PARKED_AT)), _sent_at(raw)) if age]
         deliveries = _number(headers.get("x-delivery-count"))
         return cls(
@@ -222,13 +224,13 @@ def _code(value: FieldValue) -> Code | None:
     return Code(value) if isinstance(value, str) and value in set(Code) else None
 
 
-def _instant(value: FieldValue) -> datetime | None:
-    """Read an instant of the past; the future has not been received yet."""
+def _instant(value: FieldValue, *, ahead: timedelta = timedelta(0)) -> datetime | None:
+    """Read an instant of the past, or one that lies no further ahead than the clock was put."""
     try:
         instant = parse_instant(value)
     except ValueError:
         return None
-    return instant if instant <= now() else None
+    return instant if instant - now() <= ahead else None
 
 
 def _sent_at(raw: IncomingMessage) -> datetime | None:

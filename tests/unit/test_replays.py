@@ -8,7 +8,8 @@ from typing import Any, Final
 import pytest
 
 from service.consumers.telling import Story
-from service.execution import Execution
+from service.errors import Code, Waiting
+from service.execution import Execution, Retry
 from service.ledger.sqlite import SqliteLedger
 from service.messages.encode import Event
 from service.messages.wire import format_instant, now
@@ -135,3 +136,29 @@ def test_what_is_told_of_the_future_is_not_told() -> None:
     headers = {"courier-parked-at": "9999-12-31T23:59:59Z"}
     story = Story.of(delivery(headers, timestamp=far), "courier.query-devices")
     assert story.known_since is None
+
+
+async def test_our_own_copy_is_believed_though_the_clock_was_put_back(
+    execution: Execution, fac: FakeFac, sqlite: SqliteLedger
+) -> None:
+    """It says an instant that has not come yet; else it would look older than it is."""
+    ahead = now() + HOUR
+    headers = {"courier-received-at": format_instant(ahead), "courier-attempt": 1}
+    story = Story.of(delivery(headers), "courier.activate-sms-license")
+    assert (ahead, True) == (story.received_at, story.delayed)
+    assert story.known_since is not None
+    assert story.known_since > sqlite.created_at
+    assert "succeeded" == await conclusion(execution, headers)
+    assert [LICENSE] == fac.posts
+
+
+async def test_who_waits_while_the_clock_was_put_back_waits_the_first_delay(
+    execution: Execution, fac: FakeFac
+) -> None:
+    """A wait that counts as negative is none."""
+    fac.errors = [Waiting(Code.UNREACHABLE, "the breaker is open", retry_after=60)]
+    ahead = {"courier-received-at": format_instant(now() + HOUR)}
+    story = Story.of(delivery(ahead), "courier.activate-sms-license")
+    end = await execution.settle(story.received(command()))
+    assert isinstance(end, Retry)
+    assert 30 == end.delay
