@@ -106,7 +106,9 @@ class Publisher:
         probe = aio_pika.Message(b"", message_id="courier-probe")
         while True:
             try:
-                await self.publish(probe, exchange="", routing_key=NOWHERE, mandatory=False)
+                # RabbitMQ takes the first one even under an alarm, and blocks the connection then.
+                for _ in range(2):
+                    await self.publish(probe, exchange="", routing_key=NOWHERE, mandatory=False)
             except PublishFailed as error:
                 log.warning(
                     "publish-waiting", exchange="", seconds=CONFIRM_TIMEOUT, reason=str(error)
