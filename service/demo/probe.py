@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aio_pika
+from aio_pika.connection import make_url
 
 # Below the ports that Linux gives to outgoing connections (from 32768 on). A client that keeps
 # reconnecting to a dead port out of that range is sooner or later connected to itself, and the
@@ -46,8 +47,9 @@ async def reach(url: str, *, patience: float = _ONE_TRY) -> None:
     """
     try:
         async with asyncio.timeout(patience):
-            connection = await aio_pika.connect(url)
-            await connection.close()
+            # Closed even if it never opened: the library warns about those that are left behind.
+            async with aio_pika.Connection(make_url(url)) as connection:
+                await connection.connect()
     except TimeoutError:
         raise BrokerUnavailable(f"no answer within {patience:g} s") from None
     except Exception as error:  # noqa: BLE001 - whatever the client raises, there is no connection

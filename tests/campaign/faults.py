@@ -29,7 +29,7 @@ Healed: TypeAlias = Callable[[], None]
 """To be called at the instant from which on everything could work again."""
 Fault: TypeAlias = Callable[[Arena, Planned, Healed], Awaitable[None]]
 
-LIMITS: Final = {"broker-killed": 5.0, "service-killed": 3.0}
+LIMITS: Final = {"broker-killed": 5.0, "broker-killed-in-alarm": 5.0, "service-killed": 3.0}
 """Seconds from the instant of healing to the result of a command that is sent then."""
 PROBES: Final = {
     # A query is answered without the ledger.
@@ -38,6 +38,7 @@ PROBES: Final = {
     "ledger-corrupt": ("activate-sms-license", QUIET),
 }
 """What is sent to see whether it works again, where that is no balance of the quiet appliance."""
+_ALARM: Final = ("set_vm_memory_high_watermark", "absolute", "1")
 _REFUSAL: Final = 15.0
 _COMES_BACK: Final = 40.0
 _PAGE: Final = 4096
@@ -82,6 +83,21 @@ async def _broker_killed(arena: Arena, planned: Planned, healed: Healed) -> None
     await asyncio.to_thread(node.settle)
     await asyncio.to_thread(node.kill)
     await asyncio.sleep(planned.seconds)
+    await _broker_started(arena, healed)
+
+
+async def _broker_killed_in_alarm(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """What was sent to it meanwhile it has not read; what it was asked to forget, it has."""
+    node = arena.rabbit.node
+    await asyncio.to_thread(node.settle)
+    await asyncio.to_thread(node.ctl, *_ALARM)
+    await asyncio.sleep(planned.seconds)
+    await asyncio.to_thread(node.kill)
+    await _broker_started(arena, healed)
+
+
+async def _broker_started(arena: Arena, healed: Healed) -> None:
+    node = arena.rabbit.node
     starting = asyncio.create_task(asyncio.to_thread(node.start))
     while not starting.done():
         with suppress(OSError):
@@ -120,7 +136,7 @@ async def _connections_closed(arena: Arena, planned: Planned, healed: Healed) ->
 async def _memory_alarm(arena: Arena, planned: Planned, healed: Healed) -> None:
     """Whoever publishes is blocked."""
     ctl = arena.rabbit.node.ctl
-    await asyncio.to_thread(ctl, "set_vm_memory_high_watermark", "absolute", "1")
+    await asyncio.to_thread(ctl, *_ALARM)
     try:
         await asyncio.sleep(planned.seconds)
     finally:
@@ -336,6 +352,7 @@ FAULTS: Final[dict[str, Fault]] = {
     "broker-frozen": _broker_frozen,
     "connections-closed": _connections_closed,
     "memory-alarm": _memory_alarm,
+    "broker-killed-in-alarm": _broker_killed_in_alarm,
     "queue-deleted": _queue_deleted,
     "consumer-cancelled": _consumer_cancelled,
     "link-slow": _link_slow,

@@ -65,6 +65,7 @@ KINDS: Final[dict[str, Kind]] = {
         1, (0.0, 0.0), ("all", "consuming", "publishing", "quarantine"), on="broker"
     ),
     "memory-alarm": Kind(1, (1.0, 5.0), on="broker"),
+    "broker-killed-in-alarm": Kind(1, (1.0, 3.0), on="broker"),
     "queue-deleted": Kind(1, (0.0, 0.0), QUEUES, on="broker"),
     "consumer-cancelled": Kind(
         1,
