@@ -53,6 +53,8 @@ class Watch:
         """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
         self._up.clear()
         self.was_lost = True
+        if connection is not None:
+            _unblock(connection)
         if self._told or (connection is not None and connection.close_called):
             return  # or we closed it ourselves
         self._told = True
@@ -116,6 +118,17 @@ def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
     """Give the connection of the moment: what is done on it is not done again on the next one."""
     transport = cast("UnderlayConnection", connection.transport)
     return cast("aiormq.Connection", transport.connection)
+
+
+def _unblock(connection: AbstractConnection) -> None:
+    """Let go of whoever waits for the end of an alarm on a connection that has ended.
+
+    aio-pika 10.2.1 opens a channel again as soon as it has closed. On a connection that was blocked
+    it waits there for ever, and holds the lock that it needs on the next connection.
+    """
+    if connection.transport is not None:
+        ended = connection.transport.connection
+        ended._Connection__connection_unblocked.set()  # type: ignore[attr-defined] # noqa: SLF001  no public word
 
 
 async def closed(closing: Awaitable[object]) -> None:

@@ -7,6 +7,7 @@ import aio_pika
 import pytest
 from aio_pika.abc import AbstractRobustConnection
 
+from service.demo.broker import Node
 from service.errors import PublishFailed
 from service.topology import EVENTS_EXCHANGE, PARKED, UNHEARD, declare
 from service.topology.connection import identity_of
@@ -119,6 +120,28 @@ async def test_an_alarm_leaves_no_copies_behind(
         await task
     await until(lambda: broker.queues(vhost)[PARKED].ready == 1)
     assert publisher.idle_reason is None
+
+
+async def test_a_broker_that_dies_in_its_alarm_is_published_to_again(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit, node: Node
+) -> None:
+    """The channel opens on the next connection though the last one was blocked to its end."""
+    publisher = await Publisher.open(connection)
+    await asyncio.to_thread(node.settle)
+    with broker.memory_alarm():
+        blocked = [
+            asyncio.create_task(
+                publisher.publish_until_confirmed(message(each), exchange="", routing_key=PARKED)
+            )
+            for each in ("1", "2")
+        ]
+        done, _ = await asyncio.wait(blocked, timeout=1)
+        assert set() == done
+        await asyncio.to_thread(node.kill)
+        await asyncio.to_thread(node.start)
+        async with asyncio.timeout(20):
+            await asyncio.gather(*blocked)
+    await until(lambda: broker.queues(amqp_url.rsplit("/", 1)[1])[PARKED].ready >= 2)
 
 
 async def test_a_subscriber_who_refuses_is_told_to_be_in_the_way(
