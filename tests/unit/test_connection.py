@@ -19,6 +19,7 @@ class FakeConnection:
 
     def __init__(self, *, close_called: bool) -> None:
         self.close_called = close_called
+        self.transport = None
 
 
 THEIRS = cast("AbstractConnection", FakeConnection(close_called=False))
