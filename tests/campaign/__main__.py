@@ -7,14 +7,12 @@ nothing was left out; 1 otherwise. Each worker is a process with a broker of its
 import argparse
 import asyncio
 import multiprocessing
-import os
 import platform
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from importlib.metadata import version
 from multiprocessing.managers import SyncManager
 from pathlib import Path
@@ -26,11 +24,11 @@ from tests.campaign.keeper import faketime
 from tests.campaign.report import Campaign, write
 from tests.campaign.schedules import KINDS
 from tests.campaign.workers import Asked, Jobs, work
+from tests.support.packages import Missing, brought
 
 SEED: Final = 1
 SCHEDULES: Final = 240
 _CLOCK: Final = "clock-stepped"
-_INSTALL: Final = "apt-get -o DPkg::Lock::Timeout=60 install -y --no-install-recommends faketime"
 
 
 def campaign(given: argparse.Namespace, manager: SyncManager) -> Campaign:
@@ -79,19 +77,9 @@ def _left_out(given: argparse.Namespace) -> list[str]:
 
 
 def _installed_faketime() -> bool:
-    if shutil.which("apt-get") is None:
-        return False
     _say("Installing Debian's package faketime")
-    before = "" if os.geteuid() == 0 else "sudo -n "
-    subprocess.run(  # noqa: S602 - our own words, nobody else's
-        f"{before}{_INSTALL} || {{ {before}apt-get update; {before}{_INSTALL}; }}",
-        shell=True,
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    with suppress(Missing):
+        brought("faketime", "faketime")
     return faketime() is not None
 
 

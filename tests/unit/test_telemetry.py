@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import pytest
 import structlog
 
-from service.telemetry import about, configure, log, redact
+from service.telemetry import about, configure, heard_by, log, redact
 from tests.unit.making import LICENSE
 
 Lines: TypeAlias = Callable[[], list[dict[str, Any]]]
@@ -191,3 +191,29 @@ def test_people_get_another_format_than_machines(
     assert "****-IJ90" in shown
     assert LICENSE not in shown
     assert "library-message" in shown
+
+
+def test_listeners_hear_what_is_not_told(lines: Lines) -> None:
+    """The metrics are the same however little the log says; secrets are out before they hear."""
+    heard: list[dict[str, Any]] = []
+    configure(log_format="json", level="ERROR", stream=io.StringIO())
+    with heard_by(lambda fields: heard.append(dict(fields))):
+        log.info("command-received", reason=f"for {LICENSE}")
+        log.debug("appliance-request")
+    log.info("command-received")
+    assert [("command-received", f"for ****-{LICENSE[-4:]}")] == [
+        (each["event"], each["reason"]) for each in heard
+    ]
+    assert [] == lines()
+
+
+def test_a_listener_that_fails_stops_nobody(lines: Lines) -> None:
+    """The line is told all the same, the failure once, and the other listeners go on hearing."""
+    heard: list[object] = []
+    with heard_by(lambda _: heard.append(1 / 0), lambda fields: heard.append(fields["event"])):
+        log.info("service-stopping")
+        log.info("service-stopped")
+    assert ["internal-error", "service-stopping", "service-stopped"] == [
+        line["event"] for line in lines()
+    ]
+    assert ["internal-error", "service-stopping", "service-stopped"] == heard

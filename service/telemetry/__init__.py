@@ -2,35 +2,38 @@
 
 One JSON object per line; the slugs and their fields are the contract
 `contracts/event-log/v1.schema.json`. What libraries log comes as `library-message` lines.
+
+Whatever else tells of commands, the metrics and the page, listens to these lines (`heard_by`): it
+cannot tell another story.
+
+- `redaction`: what is secret, by name and by form.
+- `traces`: the same story for OpenTelemetry, where an exporter is configured.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import structlog
 
+from service.telemetry.redaction import redact, redacted
+
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, Iterator, Mapping, MutableMapping
 
     Fields = MutableMapping[str, object]
+    Listener = Callable[[Mapping[str, object]], None]
+
+__all__ = ["about", "configure", "heard_by", "log", "redact", "redacted"]
 
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 """The one logger. `log.info("slug", field=value)`; a command's fields come by themselves."""
 
-_SECRET_KEYS = re.compile(
-    r"password|passwd|secret|token|cookie|authorization|api_?key", re.IGNORECASE
-)
-_SECRETS = (
-    # Any letter may stand before them: the repr of a line break ends with one. A UUID goes on.
-    (re.compile(r"\w{4}(?:-[A-Za-z0-9]{4}){3}-([A-Za-z0-9]{4})(?![A-Za-z0-9])"), r"****-\1"),
-    (re.compile(r"(?<=://)[^\s/]*@"), "***@"),
-    (re.compile(r"(?i)(APSCookie\w*=|Basic |Bearer )[^\s;,'\"]+"), r"\1***"),
-)
+_listeners: list[Listener] = []
 _QUIET = {
     # They log a traceback per running handler for each lost connection; we log the loss once.
     "aio_pika": logging.CRITICAL,
@@ -39,13 +42,6 @@ _QUIET = {
     "httpcore": logging.WARNING,
     "aiosqlite": logging.WARNING,
 }
-
-
-def redact(text: str) -> str:
-    """Take out what looks like a licence, a credential or a session."""
-    for pattern, replacement in _SECRETS:
-        text = pattern.sub(replacement, text)
-    return text
 
 
 def configure(
@@ -71,9 +67,11 @@ def configure(
         _stamp,
     ]
     closing: list[structlog.typing.Processor] = [_exception_as_text, _redact_fields]
+    least = logging.getLevelNamesMapping()[level]
     structlog.configure(
-        processors=[*shared, *closing, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
+        processors=[*shared, *closing, _hear, _only_from(least), renderer],
+        # Listeners hear the ordinary lines, however little is told.
+        wrapper_class=structlog.make_filtering_bound_logger(min(least, logging.INFO)),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=False,
     )
@@ -90,13 +88,47 @@ def configure(
     )
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(max(logging.getLevelNamesMapping()[level], logging.WARNING))
+    root.setLevel(max(least, logging.WARNING))
     for name, least in _QUIET.items():
         logging.getLogger(name).setLevel(least)
 
 
+@contextmanager
+def heard_by(*listeners: Listener) -> Iterator[None]:
+    """Give every line from level INFO on to some listeners as well, for as long as the body lasts.
+
+    Args:
+        listeners: called with a line's fields, secrets taken out, in the order in which they stand
+            in the log. One that fails is told once and called no more.
+    """
+    _listeners.extend(listeners)
+    try:
+        yield
+    finally:
+        _listeners[:] = [each for each in _listeners if each not in listeners]
+
+
 about = structlog.contextvars.bound_contextvars
 """`with about(command_id=...):` gives every line inside these fields."""
+
+
+def _hear(_: object, __: str, fields: Fields) -> Fields:
+    for listener in tuple(_listeners):
+        try:
+            listener(fields)
+        except Exception:
+            _listeners.remove(listener)
+            log.exception("internal-error")
+    return fields
+
+
+def _only_from(least: int) -> structlog.typing.Processor:
+    def drop(_: object, name: str, fields: Fields) -> Fields:
+        if structlog.processors.NAME_TO_LEVEL[name] < least:
+            raise structlog.DropEvent
+        return fields
+
+    return drop
 
 
 def _stamp(_: object, __: str, fields: Fields) -> Fields:
@@ -122,14 +154,3 @@ def _exception_as_text(logger: object, name: str, fields: Fields) -> Fields:
 
 def _redact_fields(_: object, __: str, fields: Fields) -> Fields:
     return {key: redacted(key, value) for key, value in fields.items()}
-
-
-def redacted(key: str, value: object) -> object:
-    """Take secrets out of a value, by name and by form; what JSON cannot hold becomes text."""
-    if _SECRET_KEYS.search(key):
-        return "***"
-    if isinstance(value, dict):
-        return {redact(str(name)): redacted(str(name), each) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [redacted(key, each) for each in value]
-    return value if isinstance(value, int | float | None) else redact(str(value))
