@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 import aio_pika
-from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
+from aio_pika.exceptions import AMQPConnectionError, AMQPError, ProbableAuthenticationError
 from aiormq.exceptions import AuthenticationError
 
 from service.errors import ConfigurationError
@@ -84,12 +84,7 @@ async def connect(
     while True:
         for address in addresses:
             try:
-                connection = await aio_pika.connect_robust(
-                    address,
-                    ssl_context=tls if address.scheme == "amqps" else None,
-                    timeout=CONNECT_TIMEOUT,
-                    reconnect_interval=1,
-                )
+                connection = await _opened(address, tls)
             except (AuthenticationError, ProbableAuthenticationError) as error:
                 raise ConfigurationError(
                     f"COURIER_BROKER_URL: {_host(address)} refuses the login: {error}"
@@ -108,6 +103,22 @@ async def connect(
         pause = min(pause * 2, LONGEST_PAUSE)
 
 
+async def _opened(address: URL, tls: ssl.SSLContext | None) -> AbstractRobustConnection:
+    """Open a connection; it is closed even if it never opened.
+
+    aio-pika leaves such a one behind: it goes on trying if it was cancelled meanwhile, and it warns
+    about itself when it is collected.
+    """
+    tls = tls if address.scheme == "amqps" else None
+    connection = aio_pika.RobustConnection(address, ssl_context=tls, reconnect_interval=1)
+    try:
+        await connection.connect(CONNECT_TIMEOUT)
+    except BaseException:
+        await closed(connection.close())
+        raise
+    return connection
+
+
 def told_to_stop() -> bool:
     """Tell whether a `CancelledError` is meant: aiormq raises it when a connection is lost."""
     task = asyncio.current_task()
@@ -115,8 +126,14 @@ def told_to_stop() -> bool:
 
 
 def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
-    """Give the connection of the moment: what is done on it is not done again on the next one."""
-    transport = cast("UnderlayConnection", connection.transport)
+    """Give the connection of the moment: what is done on it is not done again on the next one.
+
+    Raises:
+        AMQPConnectionError: it is lost at the moment.
+    """
+    transport = cast("UnderlayConnection | None", connection.transport)
+    if transport is None:
+        raise AMQPConnectionError("the connection is lost")
     return cast("aiormq.Connection", transport.connection)
 
 

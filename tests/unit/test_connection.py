@@ -4,10 +4,11 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from aio_pika.exceptions import AMQPError
 from structlog.testing import capture_logs
 from yarl import URL
 
-from service.topology.connection import Watch, closed, identity_of
+from service.topology.connection import Watch, closed, identity_of, underlay
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
@@ -119,3 +120,9 @@ async def test_who_is_told_to_stop_while_closing_stops() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_a_connection_that_is_lost_is_an_error_of_the_broker() -> None:
+    """Whoever meets it in the middle of a reconnect knows what to do: it is no bug of ours."""
+    with pytest.raises(AMQPError, match="is lost"):
+        underlay(cast("AbstractRobustConnection", OURS))
