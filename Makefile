@@ -8,7 +8,7 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test soak campaign check lint requirements clean
+.PHONY: help setup demo test soak campaign check lint dashboard requirements clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands'
@@ -17,6 +17,7 @@ help:
 	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
 	@echo 'make lint          ruff, mypy, the direction of imports'
 	@echo 'make check         lint and test: what must be green'
+	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
 	@echo 'make requirements  pin the requirements in deploy/ anew'
 	@echo 'make clean         remove what all this left here'
 	@echo
@@ -77,6 +78,9 @@ venv-package:
 	else \
 	  echo "Python's venv is missing (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; \
 	fi
+
+dashboard: $(STAMP)
+	@$(BIN)/python -m deploy.grafana.dashboard
 
 # From what pyproject.toml allows. With hatchling and editables pip builds the project itself without
 # downloading something that is not pinned.

@@ -12,7 +12,8 @@ A command meets the modules in this order:
 
 Around them: `app` builds everything once, `cli` is the way in, `errors` says what follows from
 what, `settings` what can be set, `telemetry` what is told, `web` answers probes and shows the
-`metrics`, `watchdog` ends a process that cannot do its work. `parking` and `ledger.care` are for
-the people who look after what was parked and what is unknown. `simulator` plays the appliances and
-shares no code with the rest; `demo` shows it all on one machine.
+`metrics` and a page, whose story of each command is the `journal`'s, `watchdog` ends a process that
+cannot do its work. `parking` and `ledger.care` are for the people who look after what was parked
+and what is unknown. `simulator` plays the appliances and shares no code with the rest; `demo` shows
+it all on one machine.
 """

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_pika.exceptions import AMQPError
@@ -19,19 +18,24 @@ from service.appliances.http import Http
 from service.appliances.inventory import Inventory, Limits
 from service.consumers.intake import Intake
 from service.consumers.settling import Settling
-from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
+from service.journal import Journal
 from service.ledger.sqlite import SqliteLedger
+from service.ledger.survey import Survey
 from service.messages.wire import now
 from service.metrics import Metrics
-from service.telemetry import log
+from service.metrics.asked import Asked, Sources
+from service.metrics.counted import Counted
+from service.telemetry import heard_by, log, traces
 from service.topology import declare, quarantine_queue, work_queues
 from service.topology.connection import DISCONNECTED, closed, connect, identity_of, told_to_stop
 from service.topology.publisher import Publisher
 from service.topology.upkeep import NO_CONSUMER, Upkeep
 from service.watchdog import Watchdog
 from service.web import Web
+from service.web.looks import Page
+from service.web.standing import Standing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator
@@ -42,6 +46,8 @@ if TYPE_CHECKING:
 
 PRUNE_INTERVAL = 3600.0
 """Seconds between two looks for what the ledger may forget."""
+START_PAUSE = 1.0
+"""Seconds before a start is tried again that the broker interrupted."""
 LAST_WORDS = 4.0
 """Seconds beyond the drain that closing everything may take."""
 LAST_MOMENT = 1.0
@@ -76,10 +82,13 @@ async def running(
         ConfigurationError: it cannot start as it is configured; nothing was consumed.
     """
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(traces.exported())
         tls = settings.broker_tls()
         inventory = Inventory.load(settings.appliances_file, limits_of(settings), http=parts.http)
         stack.push_async_callback(inventory.close)
-        ledger = await parts.ledger.open(ledger_path(settings))
+        counted = Counted(inventory)
+        stack.enter_context(heard_by(counted.hear))
+        ledger = await parts.ledger.open(settings.ledger_path())
         stack.push_async_callback(ledger.close)
 
         addresses = settings.broker_addresses("courier publishing")
@@ -115,11 +124,31 @@ async def running(
             # A connection that is lost has no consumers: that is no second reason.
             return sorted(found - {NO_CONSUMER} if DISCONNECTED in found else found)
 
+        survey = Survey(settings.ledger_path())
+        asked = Asked(
+            Sources(
+                version=version("appliance-courier"),
+                not_ready=not_ready,
+                running=lambda: flights.running,
+                connected=lambda: publisher.connected | intake.connected,
+                queues=lambda: upkeep.counts,
+                publishing=publisher.confirms,
+                survey=survey,
+                appliances=inventory,
+            )
+        )
+        page = None
+        if settings.shows_page:
+            journal = Journal()
+            stack.enter_context(heard_by(journal.hear))
+            standing = Standing(not_ready, inventory, lambda: upkeep.counts, survey)
+            page = Page(journal, standing, names=settings.page_names)
         web = Web(
             settings.http_host,
             settings.http_port,
             not_ready=not_ready,
-            metrics=Metrics(inventory).text,
+            metrics=Metrics(counted, asked).text,
+            page=page,
         )
         # Closed in reverse: while the intake drains, probes are still answered.
         stack.push_async_callback(web.stop)
@@ -130,9 +159,8 @@ async def running(
         await ledger.belong_to(identity)
         await intake.start()
         pruning = _prune(ledger, settings.ledger_retention)
-        stack.enter_context(
-            _meanwhile(_obey(hangup, inventory), inventory.watch(), upkeep.run(), pruning)
-        )
+        watching = (inventory.watch(), upkeep.run(), survey.run())
+        stack.enter_context(_meanwhile(_obey(hangup, inventory), *watching, pruning))
         log.info("service-ready", http=web.address)
         yield Watchdog(not_ready, settings.watchdog_timeout)
         log.info("service-stopping")
@@ -183,18 +211,6 @@ async def _prune(ledger: Ledger, retention: float) -> None:
     while True:
         await ledger.forget(now() - timedelta(seconds=retention))
         await asyncio.sleep(PRUNE_INTERVAL)
-
-
-def ledger_path(settings: Settings) -> Path:
-    """Give the SQLite file that the settings name.
-
-    Raises:
-        ConfigurationError: they name something else.
-    """
-    scheme, _, place = settings.ledger_url.get_secret_value().partition(":///")
-    if scheme != "sqlite":
-        raise ConfigurationError("COURIER_LEDGER_URL: PostgreSQL is not supported yet; use sqlite")
-    return Path(place)
 
 
 class _Told:
@@ -262,6 +278,6 @@ async def _work(settings: Settings, parts: Parts, told: _Told) -> int:
             if told_to_stop() or told.ready.is_set():
                 raise
             log.warning("start-interrupted", reason=repr(error)[:200])
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(START_PAUSE)
         else:
             return watchdog.exit_code

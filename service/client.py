@@ -17,7 +17,7 @@ from service.consumers.telling import CONTENT_TYPE
 from service.errors import ConfigurationError
 from service.messages.wire import Json, format_instant
 from service.topology import COMMANDS_EXCHANGE
-from service.topology.connection import connect
+from service.topology.connection import closed, connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -84,7 +84,7 @@ class Client:
         connection, _ = await connect(
             settings.broker_addresses("courier send"), settings.broker_tls()
         )
-        async with connection:
+        try:
             channel = await connection.channel(on_return_raises=True)
             try:
                 exchange = await channel.declare_exchange(COMMANDS_EXCHANGE, passive=True)
@@ -96,6 +96,8 @@ class Client:
             client = cls(exchange, replies)
             await replies.consume(client._on_reply, no_ack=True)
             yield client
+        finally:
+            await closed(connection.close())
 
     async def send(self, draft: Draft, *, wait: bool) -> bytes | None:
         """Send a command, and wait for its answer if that is wanted.

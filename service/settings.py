@@ -6,13 +6,21 @@ and without the value, which may hold a password.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import ssl
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SettingsConfigDict,
+)
 from yarl import URL
 
 from service.errors import ConfigurationError
@@ -27,6 +35,14 @@ Delay = Annotated[int, Field(ge=1, le=30 * 86400)]
 
 HEARTBEAT = 10
 """Seconds. A frozen broker is noticed after three of them; the library's default takes 183 s."""
+
+
+class Source(StrEnum):
+    """Where a setting's value came from."""
+
+    ENVIRONMENT = "environment"
+    FILE = ".env"
+    DEFAULT = "default"
 
 
 class Settings(BaseSettings):
@@ -51,6 +67,7 @@ class Settings(BaseSettings):
     source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
     http_port: int = Field(8080, ge=0, le=65535)
+    page: bool | None = None
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     prefetch: PositiveInt = Field(50, le=1000)
@@ -108,6 +125,51 @@ class Settings(BaseSettings):
             raise ConfigurationError("\n".join(_explain(error))) from None
         except UnicodeDecodeError:
             raise ConfigurationError(".env: is not UTF-8") from None
+
+    @classmethod
+    def given(cls) -> dict[str, Source]:
+        """List every variable with our prefix that is set, ours or not, with who set it.
+
+        Raises:
+            ConfigurationError: `.env` cannot be read.
+        """
+        try:
+            file = DotEnvSettingsSource(cls).env_vars
+        except UnicodeDecodeError:
+            raise ConfigurationError(".env: is not UTF-8") from None
+        # As pydantic reads them: in any case, and the environment wins.
+        found = {name.upper(): Source.FILE for name in file}
+        found |= {name.upper(): Source.ENVIRONMENT for name in EnvSettingsSource(cls).env_vars}
+        return {name: source for name, source in found.items() if name.startswith(PREFIX)}
+
+    @property
+    def shows_page(self) -> bool:
+        """Tell whether the page is on: as it is set, else where only this machine gets at it."""
+        if self.page is not None:
+            return self.page
+        try:
+            return ipaddress.ip_address(self.http_host).is_loopback
+        except ValueError:
+            return self.http_host == "localhost"
+
+    @property
+    def page_names(self) -> frozenset[str] | None:
+        """List the hosts that the page may be asked for by; None for any, where it is set."""
+        own = {"localhost", "127.0.0.1", "::1", self.http_host.lower()}
+        return None if self.page else frozenset(own)
+
+    def ledger_path(self) -> Path:
+        """Give the SQLite file that is named.
+
+        Raises:
+            ConfigurationError: something else is.
+        """
+        scheme, _, place = self.ledger_url.get_secret_value().partition(":///")
+        if scheme != "sqlite":
+            raise ConfigurationError(
+                "COURIER_LEDGER_URL: PostgreSQL is not supported yet; use sqlite"
+            )
+        return Path(place)
 
     def broker_addresses(self, name: str) -> list[URL]:
         """Give the broker's addresses in order, complete with password and heartbeat.

@@ -11,10 +11,13 @@ from anyio.from_thread import start_blocking_portal
 
 from service.demo.broker import Node, running_broker
 from tests.support.canaries import fail_if_told
+from tests.support.eventlog import fail_if_off_contract
 from tests.support.rabbit import Rabbit
 from tests.support.real import Real
 
 _TESTS: Final = Path(__file__).parent
+# What starts programs takes longest: it is begun first, and the many short files fill up the rest.
+_FIRST: Final = ("system", "broker", "appliances")
 # Sockets are switched off by pytest's options. These folders have them, to this machine only.
 _WITH_SOCKETS: Final = ("broker", "system", "appliances")
 _LOOPBACK: Final = ["127.0.0.1", "::1"]
@@ -27,7 +30,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     real.addoption("--write", metavar="FILE", help="also write the licence (file) that is here")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # With several workers xdist would begin with the files that have most tests, and end with the
+    # few that take minutes.
+    config.option.loadscopereorder = False
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=_turn)
     real = Real.of(config)
     if real is not None:
         items[:] = [item for item in items if real.fits(item)]
@@ -37,12 +47,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.allow_hosts(_LOOPBACK))
 
 
+def _turn(item: pytest.Item) -> int:
+    """When a test's folder has its turn."""
+    folder = item.path.relative_to(_TESTS).parts[0]
+    return _FIRST.index(folder) if folder in _FIRST else len(_FIRST)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     _fail_if_skipped(report)
     if report.when == "teardown":
         fail_if_told(report)
+    fail_if_off_contract(report)
     return report
 
 

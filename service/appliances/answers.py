@@ -138,6 +138,22 @@ def http_date(text: str) -> float | None:
         return None
 
 
+def clock_skew(date: str, asked: float, answered: float) -> float | None:
+    """Tell by its `Date` header how many seconds an appliance's clock is ahead of ours.
+
+    Args:
+        date: the header (RFC 9110, section 6.6.1); it counts whole seconds.
+        asked: when the request left, in seconds since 1970.
+        answered: when its answer began.
+
+    Returns:
+        None when the header tells nothing.
+    """
+    told = http_date(date)
+    # Dated half-way, as far as anybody knows; what is cut off is half a second on average.
+    return None if told is None else told + 0.5 - (asked + answered) / 2
+
+
 def unexpected(what: str, status: int | None = None) -> Failed:
     """Make the error for an answer that the vendor's documents do not allow."""
     return Failed(Code.UNEXPECTED_ANSWER, f"the appliance's answer {what}", status=status)

@@ -18,16 +18,16 @@ import h11
 import httpcore
 import httpx
 
-from service.appliances.answers import Answer, Kind, Meaning, problem, unexpected
+from service.appliances.answers import Answer, Kind, Meaning, clock_skew, problem, unexpected
 from service.appliances.breaker import Breaker
 from service.appliances.ports import MAX_WAIT, NotSent
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
-from service.telemetry import log
+from service.telemetry import log, traces
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from typing_extensions import Unpack
 
@@ -88,12 +88,20 @@ class Http:
         """Build the client; nothing is sent yet."""
         self.name = name
         self.in_flight = 0
+        self._dated = ("", 0.0, 0.0)
         self.breaker = Breaker(name, failures=breaker_failures)
         self.read_timeout = read_timeout
         # httpx's own limit begins anew with every piece of an answer that trickles in.
         self._patience = connect_timeout + 2 * read_timeout
         self._slots = asyncio.Semaphore(concurrency)
         self._writing = writing
+        where = httpx.URL(url)
+        port = where.port or (443 if where.scheme == "https" else 80)
+        self._server: dict[str, str | int] = {
+            "server.address": where.host,
+            "server.port": port,
+            "courier.appliance": name,
+        }
         self._client = httpx.AsyncClient(
             base_url=url,
             verify=tls,
@@ -152,6 +160,11 @@ class Http:
         """Hold the right to write on this appliance, in order of arrival. See `Appliance`."""
         return self._turn(self._writing)
 
+    @property
+    def clock_skew(self) -> float | None:
+        """Seconds that the appliance's clock was ahead of ours at its last answer, if it told."""
+        return clock_skew(*self._dated)
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.aclose()
@@ -185,14 +198,17 @@ class Http:
         current = visit.get()
         if current is not None:
             current.requests += 1
-        began = time.perf_counter()
-        async with (
-            asyncio.timeout(self._patience),
-            self._client.stream(
-                operation.method, operation.path, headers=headers, **request
-            ) as response,
-        ):
-            body = await _read(response)
+        began, asked = time.perf_counter(), time.time()
+        with self._span(operation):
+            async with (
+                asyncio.timeout(self._patience),
+                self._client.stream(
+                    operation.method, operation.path, headers=headers, **request
+                ) as response,
+            ):
+                self._dated = (response.headers.get("Date", ""), asked, time.time())
+                body = await _read(response)
+            _note_status(response.status_code)
         if current is not None:
             current.status = response.status_code
         log.debug(
@@ -205,6 +221,18 @@ class Http:
         return Answer(
             operation, response.status_code, response.headers, body or b"", body is not None
         )
+
+    def _span(self, operation: Operation) -> AbstractContextManager[None]:
+        """Tell of a request: where it goes, and not what it asks or holds."""
+        if not traces.are_on():
+            return traces.NOTHING
+        attributes = {
+            **self._server,
+            "http.request.method": operation.method,
+            "url.template": operation.path,
+            "courier.operation": operation.name,
+        }
+        return traces.span(f"{operation.method} {operation.path}", traces.Kind.CLIENT, attributes)
 
     def _translate(self, error: Exception, operation: Operation) -> CommandError:
         """Say what an exception of httpx means for the one who asked."""
@@ -223,6 +251,12 @@ class Http:
 
     def _lost(self, reason: str) -> str:
         return f"no answer from {self.name}: {reason}"
+
+
+def _note_status(status: int) -> None:
+    traces.note({"http.response.status_code": status})
+    if status >= 400:
+        traces.fail(str(status))
 
 
 async def _read(response: httpx.Response) -> bytes | None:

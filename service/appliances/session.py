@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -24,7 +24,7 @@ from service.appliances.permissions import Permissions
 from service.appliances.ports import MAX_WAIT, NotSent, Status, Superseded
 from service.appliances.visit import visit
 from service.errors import Code, CourierError, Failed, Waiting
-from service.telemetry import log
+from service.telemetry import log, traces
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -126,14 +126,16 @@ class Session(Generic[T]):
             self._tell_reuse()
             return self._current
         patience: float | None = MAX_WAIT
+        is_shared = self._opening is not None
         if self._opening is None:
             patience = None  # this one does not wait for another: its own request is under way
             self._opening = asyncio.create_task(self._open(self.credentials.take()))
             self._opening.add_done_callback(self._opening_done)
         try:
-            async with asyncio.timeout(patience):
-                # The login belongs to all who wait: one who goes away does not end it.
-                session = await asyncio.shield(self._opening)
+            with traces.span(f"wait for login {self._appliance}") if is_shared else nullcontext():
+                async with asyncio.timeout(patience):
+                    # The login belongs to all who wait: one who goes away does not end it.
+                    session = await asyncio.shield(self._opening)
         except TimeoutError:
             raise Waiting(Code.BUSY, f"the login at {self._appliance} takes its time") from None
         self._tell_reuse()
@@ -252,7 +254,8 @@ class Session(Generic[T]):
     async def _open(self, password: str) -> Opened[T]:
         began = time.perf_counter()
         try:
-            token = await self._login(password)
+            with traces.span(f"login {self._appliance}"):
+                token = await self._login(password)
         except CredentialsRefused:
             self.credentials.note_refused(password)
             raise
@@ -270,11 +273,8 @@ class Session(Generic[T]):
         current = visit.get()
         if current is not None:
             current.session_told = True
-        log.info(
-            "session-opened",
-            appliance=self._appliance,
-            duration_ms=round((time.perf_counter() - began) * 1000, 1),
-        )
+        took = round((time.perf_counter() - began) * 1000, 1)
+        log.info("session-opened", appliance=self._appliance, duration_ms=took)
         return self._current
 
     def _opening_done(self, task: asyncio.Task[Opened[T]]) -> None:

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from service import telemetry
-from service.app import serve as serve_forever
-from service.cli import check, contracts, demo, ledger, parked, send, simulate
+from service.cli import check, contracts, demo, ledger, log, parked, send, simulate
 from service.errors import ConfigurationError
 from service.settings import Settings
 
@@ -34,6 +33,7 @@ app.add_typer(parked.app, name="parked")
 app.add_typer(ledger.app, name="ledger")
 app.add_typer(contracts.app, name="contracts")
 app.command("check")(check.check)
+app.command("log")(log.log)
 app.command("simulate")(simulate.simulate)
 app.command("demo")(demo.demo)
 
@@ -45,6 +45,8 @@ def serve() -> None:
     Everything is set by environment variables with the prefix COURIER_ (or a file .env); the
     README has the table. The event log goes to standard output, one JSON object per line.
     """
+    from service.app import serve as serve_forever  # noqa: PLC0415  the others start twice as fast
+
     settings = Settings.load()
     telemetry.configure(log_format=settings.log_format, level=settings.log_level)
     try:

@@ -13,7 +13,6 @@ import typer
 from aio_pika.exceptions import AMQPError
 from pydantic import TypeAdapter, ValidationError
 
-from service.app import ledger_path
 from service.cli.check import BROKER_PATIENCE
 from service.cli.durations import duration
 from service.cli.records import document, print_table, prospect, story
@@ -74,7 +73,7 @@ def list_entries(
         older_than=None if older_than is None else now() - older_than,
         limit=limit,
     )
-    with Care.opened(ledger_path(Settings.load())) as care:
+    with Care.opened(Settings.load().ledger_path()) as care:
         records = care.entries(wanted)
     if as_json:
         sys.stdout.write(json.dumps([document(record) for record in records]) + "\n")
@@ -88,7 +87,7 @@ def list_entries(
 def show(command_id: Id, source: Source = None, as_json: AsJson = False) -> None:
     """Tell a command's story: announced, heard, ended, settled. Exit code 1 if nobody knows it."""
     settings = Settings.load()
-    with Care.opened(ledger_path(settings)) as care:
+    with Care.opened(settings.ledger_path()) as care:
         records = care.of_id(command_id, source)
     if not records:
         _fail(_nobody_knows(command_id, source))
@@ -123,7 +122,7 @@ def resolve(
     )
     settings = Settings.load()
     configure(log_format="console", level="ERROR", stream=sys.stderr)
-    with Care.opened(ledger_path(settings), read_only=False) as care:
+    with Care.opened(settings.ledger_path(), read_only=False) as care:
         record = _unknown_one(care.of_id(command_id, source), command_id, source, settings)
         stored = care.settle(record.key, settlement)
         broker = care.broker

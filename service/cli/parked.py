@@ -15,13 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from service.app import ledger_path
 from service.cli.durations import duration
 from service.errors import ConfigurationError, PublishFailed
+from service.ledger.care import Care
 from service.messages.wire import now
 from service.parking import moving
 from service.parking.forecast import forecast
-from service.parking.knowledge import Knowledge
 from service.parking.message import Selection, marked, selected
 from service.parking.parked import opened
 from service.parking.words import age, clean, everything, printable, summary
@@ -116,12 +115,12 @@ def show(
     settings = Settings.load()
     bodies: dict[str, bytes] = {}
     documents = []
-    with Knowledge.opened(ledger_path(settings)) as knowledge, opened(settings) as queue:
+    with Care.if_there(settings.ledger_path()) as care, opened(settings) as queue:
         for held in selected(queue, Selection(id)):
             if body:
                 bodies[held.message.sha256] = held.taken.body
             else:
-                text = forecast(held, knowledge).text
+                text = forecast(held, care).text
                 documents.append(clean({**everything(held), "replay": text}))
     _found(documents or bodies)
     if len(bodies) > 1:
@@ -154,8 +153,8 @@ def replay(
     """
     selection = _chosen(Selection(id, reason, older_than, everything))
     settings = Settings.load()
-    with Knowledge.opened(ledger_path(settings)) as knowledge, opened(settings) as queue:
-        plans = [(held.message, forecast(held, knowledge)) for held in selected(queue, selection)]
+    with Care.if_there(settings.ledger_path()) as care, opened(settings) as queue:
+        plans = [(held.message, forecast(held, care)) for held in selected(queue, selection)]
     _found(plans)
     for message, plan in plans:
         _say(message, plan.text)

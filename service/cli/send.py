@@ -1,25 +1,27 @@
-"""`courier send`: one command, typed, with the answer if one waits for it."""
+"""`courier send`: one command, typed, with the answer if one waits for it; or a file of them."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import re
 import sys
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
+from service.cli.bulk import Bulk, send_bulk
+from service.cli.bulk.rows import described
 from service.client import Client, Draft
 from service.messages.commands import MAX_FILE_BYTES
 from service.messages.encode import read_finished
 from service.messages.events import Finished
 from service.messages.results import Conclusion
+from service.messages.wire import UriReference
 from service.settings import Settings
 from service.telemetry import configure
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from service.messages.wire import Json
 
 NO_ANSWER = 3
+_URI: TypeAdapter[str] = TypeAdapter(UriReference)
 _PRINTABLE = re.compile(r"[!-~]{1,128}")
 _EXIT_CODES = {
     Conclusion.SUCCEEDED: 0,
@@ -40,7 +43,10 @@ _EXIT_CODES = {
 app = typer.Typer(
     help="Send one command. With [bold]--wait[/bold] the event that ends it is printed as JSON,"
     " and the exit code says how it ended: 0 succeeded; 1 failed, refused or rejected; 3 outcome"
-    " unknown or no answer in time (do not simply repeat).",
+    " unknown or no answer in time (do not simply repeat)."
+    " [bold]--bulk FILE[/bold] sends one for each row of a CSV file with a header row, or of JSON"
+    " lines; other options then hold for every row that does not say otherwise. What came of each"
+    " is written to FILE.results.jsonl; a second run goes on there and doubles nothing.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -54,10 +60,16 @@ class _Options:
     source: str
     correlation_id: str | None
     expires_in: float | None
+    bulk: Path | None
+    form: str | None
+    results: Path | None
+    rate: float
+    in_flight: int
+    retry_failed: bool
 
 
 Appliance = Annotated[
-    str, typer.Option("--appliance", "-a", help="A name from the service's inventory.")
+    str | None, typer.Option("--appliance", "-a", help="A name from the service's inventory.")
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Do everything but the write, and say what would happen.")
@@ -76,18 +88,33 @@ ExpiresIn = Annotated[
         min=0, max=366 * 86400, help="Seconds after which it shall not be begun any more."
     ),
 ]
+BulkFile = Annotated[
+    Path | None,
+    typer.Option("--bulk", metavar="FILE", help="Send one for each row; - is standard input."),
+]
+Form = Annotated[
+    Literal["csv", "jsonl"] | None, typer.Option("--format", help="Of a bulk file, if not by name.")
+]
+ResultFile = Annotated[
+    Path | None, typer.Option("--results", metavar="FILE", help="If not beside the bulk file.")
+]
+Rate = Annotated[float, typer.Option(min=0.01, max=1000, help="Rows per second, at most.")]
+InFlight = Annotated[int, typer.Option(min=1, max=1000, help="Rows without an answer, at most.")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="Send rows that failed again, under new ids.")
+]
 _SOURCE = "/courier/cli"
 
 
 @app.command("activate-sms-license")
 def activate_sms_license(
-    appliance: Appliance,
+    appliance: Appliance = None,
     license: Annotated[  # noqa: A002  the contract's word
-        str,
+        str | None,
         typer.Option(
             help="Five groups of four, such as AAAA-BBBB-CCCC-DDDD-EEEE; - reads standard input."
         ),
-    ],
+    ] = None,
     dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = 60.0,
@@ -95,37 +122,52 @@ def activate_sms_license(
     source: Source = _SOURCE,
     correlation_id: CorrelationId = None,
     expires_in: ExpiresIn = None,
+    bulk: BulkFile = None,
+    form: Form = None,
+    results: ResultFile = None,
+    rate: Rate = 10.0,
+    in_flight: InFlight = 20,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Activate a FortiGuard Messaging licence on a FortiAuthenticator."""
     key = (
         sys.stdin.buffer.readline().decode(errors="replace").strip() if license == "-" else license
     )
-    data = {"appliance": appliance, "license": key, "dry_run": dry_run}
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in)
+    data: dict[str, Json] = {"appliance": appliance, "license": key, "dry_run": dry_run}
+    how = (bulk, form, results, rate, in_flight, retry_failed)
+    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
     _send("activate-sms-license", data, options)
 
 
 @app.command("query-sms-balance")
 def query_sms_balance(
-    appliance: Appliance,
+    appliance: Appliance = None,
     wait: Wait = False,
     timeout: Timeout = 60.0,
     id: Id = None,  # noqa: A002
     source: Source = _SOURCE,
     correlation_id: CorrelationId = None,
     expires_in: ExpiresIn = None,
+    bulk: BulkFile = None,
+    form: Form = None,
+    results: ResultFile = None,
+    rate: Rate = 10.0,
+    in_flight: InFlight = 20,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Read the SMS balance of a FortiAuthenticator."""
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in)
+    how = (bulk, form, results, rate, in_flight, retry_failed)
+    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
     _send("query-sms-balance", {"appliance": appliance}, options)
 
 
 @app.command("apply-voice-license")
 def apply_voice_license(
-    appliance: Appliance,
+    appliance: Appliance = None,
     file: Annotated[
-        Path, typer.Option(exists=True, dir_okay=False, readable=True, help="The licence file.")
-    ],
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, readable=True, help="The licence file."),
+    ] = None,
     dry_run: DryRun = False,
     wait: Wait = False,
     timeout: Timeout = 60.0,
@@ -133,24 +175,26 @@ def apply_voice_license(
     source: Source = _SOURCE,
     correlation_id: CorrelationId = None,
     expires_in: ExpiresIn = None,
+    bulk: BulkFile = None,
+    form: Form = None,
+    results: ResultFile = None,
+    rate: Rate = 10.0,
+    in_flight: InFlight = 20,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """Upload a licence file to a FortiVoice and apply it."""
-    if file.stat().st_size > MAX_FILE_BYTES:
+    if file is not None and file.stat().st_size > MAX_FILE_BYTES:
         raise typer.BadParameter("is larger than 1 MiB", param_hint="--file")
-    content = file.read_bytes()
-    described: dict[str, Json] = {
-        "name": file.name,
-        "content": base64.b64encode(content).decode("ascii"),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    data: dict[str, Json] = {"appliance": appliance, "file": described, "dry_run": dry_run}
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in)
+    content = described(file.name, file.read_bytes()) if file else None
+    data: dict[str, Json] = {"appliance": appliance, "file": content, "dry_run": dry_run}
+    how = (bulk, form, results, rate, in_flight, retry_failed)
+    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
     _send("apply-voice-license", data, options)
 
 
 @app.command("query-devices")
 def query_devices(
-    appliance: Appliance,
+    appliance: Appliance = None,
     search: Annotated[str | None, typer.Option(help="Part of a MAC address.")] = None,
     unassigned_only: Annotated[
         bool, typer.Option("--unassigned-only", help="Only phones that no extension has.")
@@ -163,6 +207,12 @@ def query_devices(
     source: Source = _SOURCE,
     correlation_id: CorrelationId = None,
     expires_in: ExpiresIn = None,
+    bulk: BulkFile = None,
+    form: Form = None,
+    results: ResultFile = None,
+    rate: Rate = 10.0,
+    in_flight: InFlight = 20,
+    retry_failed: RetryFailed = False,
 ) -> None:
     """List the phones of a FortiVoice."""
     data: dict[str, Json] = {
@@ -170,17 +220,50 @@ def query_devices(
         "unassigned_only": unassigned_only,
         "start": start,
         "limit": limit,
+        "search": search,
     }
-    if search is not None:
-        data["search"] = search
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in)
+    how = (bulk, form, results, rate, in_flight, retry_failed)
+    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
     _send("query-devices", data, options)
 
 
+_FROM_ROWS = ("license", "file")
+"""Fields that no two rows share."""
+_OPTIONAL = "search"
+
+
 def _send(name: str, data: Mapping[str, Json], options: _Options) -> None:
+    _check(options)
+    given = {field: value for field, value in data.items() if value is not None}
+    settings = Settings.load()
+    configure(log_format="console", level="WARNING", stream=sys.stderr)
+    if options.bulk is not None:
+        for field in _FROM_ROWS:
+            if field in given:
+                raise typer.BadParameter("comes from the rows", param_hint=f"--{field}")
+        where = (options.bulk, options.form, options.results)
+        pace = (options.rate, options.in_flight, options.timeout)
+        who = (options.retry_failed, options.source, options.expires_in)
+        send_bulk(settings, name, given, Bulk(*where, *pace, *who))
+    for field in data:
+        if field not in given and field != _OPTIONAL:
+            raise typer.BadParameter("is missing", param_hint=f"--{field}")
+    _send_one(settings, name, given, options)
+
+
+def _check(options: _Options) -> None:
     for hint, text in (("--id", options.id), ("--correlation-id", options.correlation_id)):
         if text is not None and not _PRINTABLE.fullmatch(text):
             raise typer.BadParameter("must be 1 to 128 printable ASCII characters", param_hint=hint)
+        if text is not None and options.bulk is not None:
+            raise typer.BadParameter("is each row's own", param_hint=hint)
+    try:
+        _URI.validate_python(options.source)
+    except ValidationError:
+        raise typer.BadParameter("must be a URI reference", param_hint="--source") from None
+
+
+def _send_one(settings: Settings, name: str, data: Mapping[str, Json], options: _Options) -> None:
     draft = Draft(
         name,
         data,
@@ -189,8 +272,6 @@ def _send(name: str, data: Mapping[str, Json], options: _Options) -> None:
         correlation_id=options.correlation_id,
         expires_in=options.expires_in,
     )
-    settings = Settings.load()
-    configure(log_format="console", level="WARNING", stream=sys.stderr)
     sys.stderr.write(f"courier: sending {name} with --id {draft.id}\n")
     try:
         answer = asyncio.run(_exchange(settings, draft, options))

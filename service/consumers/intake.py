@@ -106,13 +106,17 @@ class Intake:
     def idle_reason(self) -> str | None:
         """Say why nothing is consumed, or None when everything is."""
         for broker in (self._working, self._quarantine):
-            connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
-            if connection is None or not connection.connected.is_set():
+            if not _stands(broker):
                 return DISCONNECTED
             subscribers = cast("list[RabbitSubscriber]", broker.subscribers)
             if any(_consumer(subscriber) is None for subscriber in subscribers):
                 return "consumer-missing"
         return None
+
+    @property
+    def connected(self) -> dict[str, bool]:
+        """Tell whether each consuming connection stands, by its name."""
+        return {"consuming": _stands(self._working), "quarantine": _stands(self._quarantine)}
 
     def _subscribe(self, broker: RabbitBroker, watch: Watch, queue: Queue, prefetch: int) -> None:
         exchange = RabbitExchange(
@@ -183,6 +187,11 @@ def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:
     """Look where FastStream keeps a subscriber's consumer; it has no public word for it."""
     queue, tag = subscriber._queue_obj, subscriber._consumer_tag  # noqa: SLF001
     return None if queue is None or tag is None else (queue, tag)
+
+
+def _stands(broker: RabbitBroker) -> bool:
+    connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
+    return connection is not None and connection.connected.is_set()
 
 
 async def _stop_intake(broker: RabbitBroker) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.consumers import telling
+from service.consumers import spans, telling
 from service.consumers.telling import Story
 from service.errors import Reason, Rejection
 from service.execution import Retry
 from service.messages.commands import Command, decode, identify
 from service.messages.encode import rejected_event
 from service.messages.wire import Identity
-from service.telemetry import about, log
+from service.telemetry import about, log, traces
 from service.topology import QUARANTINE
 
 if TYPE_CHECKING:
@@ -63,16 +63,29 @@ class Settling:
                 delivery.raw.body, content_encoding=delivery.raw.properties.content_encoding
             )
         except Rejection as rejection:
-            await self._reject(delivery, rejection, identify(delivery.raw.body))
+            identity = identify(delivery.raw.body)
+            with (
+                spans.refusing(delivery.raw, delivery.queue, identity),
+                about(trace_id=traces.trace_id()),
+            ):
+                await self._reject(delivery, rejection, identity)
             return
+        with spans.processing(delivery.raw, delivery.queue, command, story.attempts + 1):
+            await self._run(delivery, command, story)
+
+    async def _run(self, delivery: Delivery, command: Command, story: Story) -> None:
         with about(
             command_id=command.envelope.id,
             command_type=command.envelope.type,
             correlation_id=command.correlation_id,
             appliance=command.data.appliance,
-            trace_id=_trace_of(command),
+            trace_id=traces.trace_id() or _trace_of(command),
         ):
-            log.info("command-received", attempt=story.attempts + 1)
+            log.info(
+                "command-received",
+                attempt=story.attempts + 1,
+                waited_ms=_waited_ms(delivery, command, story),
+            )
             await self._answer(delivery, command, story)
 
     async def _answer(self, delivery: Delivery, command: Command, story: Story) -> None:
@@ -89,10 +102,13 @@ class Settling:
             return
         if isinstance(end, Retry):
             message, exchange = telling.retry_copy(delivery.raw, end, received.received_at)
-            await self._publisher.publish_until_confirmed(
-                message, exchange=exchange, routing_key=delivery.queue
-            )
+            with spans.sending(exchange, delivery.queue):
+                spans.note_message(message)
+                await self._publisher.publish_until_confirmed(
+                    message, exchange=exchange, routing_key=delivery.queue
+                )
             return
+        spans.note_end(end)
         if hopeless:
             reason = Reason.DELIVERY_LIMIT.value
             await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
@@ -102,15 +118,31 @@ class Settling:
         """Park the original and answer with the reason."""
         reason = rejection.reason.value
         event = rejected_event(rejection, identity, delivery.raw.body, self._source)
-        await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
-        log.warning(
-            "command-rejected",
-            reason=reason,
+        spans.note_end(event)
+        with about(
             command_id=identity.id,
-            queue=delivery.queue,
-            paths=[path for path, _ in rejection.errors],
-        )
-        await telling.tell(self._publisher, delivery.raw, event)
+            command_type=identity.type,
+            correlation_id=identity.correlationid,
+        ):
+            await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
+            log.warning(
+                "command-rejected",
+                reason=reason,
+                queue=delivery.queue,
+                paths=[path for path, _ in rejection.errors],
+            )
+            await telling.tell(self._publisher, delivery.raw, event)
+
+
+def _waited_ms(delivery: Delivery, command: Command, story: Story) -> int | None:
+    """Say how long a command waited for its first receipt, in milliseconds; None if unknown.
+
+    A copy, a redelivery and a replay waited for other reasons than too few couriers.
+    """
+    sent_at = command.envelope.time
+    if sent_at is None or story.redelivered or telling.REASON in delivery.raw.headers:
+        return None
+    return max(0, round((story.received_at - sent_at).total_seconds() * 1000))
 
 
 def _identity(command: Command) -> Identity:

@@ -6,16 +6,18 @@ Events, replies, retry copies and parked copies; and `Story`, the way back from 
 from __future__ import annotations
 
 import struct
+import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from aio_pika import DeliveryMode, Message
 
+from service.consumers import spans
 from service.errors import Code, PublishFailed, Reason
 from service.execution import Received, Retry
 from service.messages.wire import format_instant, now, parse_instant
-from service.telemetry import log
+from service.telemetry import log, traces
 from service.topology import (
     EVENTS_EXCHANGE,
     OWN_PREFIX,
@@ -123,7 +125,7 @@ def event_message(event: Event, *, correlation_id: str | None = None) -> Message
         correlation_id: the request's own, for a reply; else the event's.
     """
     return Message(
-        event.body(),
+        event.below(traces.here()).body(),
         content_type=CONTENT_TYPE,
         delivery_mode=DeliveryMode.PERSISTENT,
         message_id=event.id,
@@ -160,30 +162,38 @@ def parked_copy(raw: IncomingMessage, reason: str, queue: str) -> Message:
 
 async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None:
     """Publish an event, and after its confirm the same to the one who asked for an answer."""
-    await publisher.publish_until_confirmed(
-        event_message(event), exchange=EVENTS_EXCHANGE, routing_key=event.routing_key
-    )
-    log.info("result-told", event_id=event.id)
+    began = time.perf_counter()
+    with spans.sending(EVENTS_EXCHANGE, event.routing_key):
+        message = event_message(event)
+        spans.note_message(message)
+        await publisher.publish_until_confirmed(
+            message, exchange=EVENTS_EXCHANGE, routing_key=event.routing_key
+        )
+    took = round((time.perf_counter() - began) * 1000, 1)
+    log.info("result-told", event_id=event.id, duration_ms=took)
     queue = raw.reply_to
     if not queue:
         return
     if queue.startswith(OWN_PREFIX):
         log.warning("reply-ignored", reply_to=queue, reason="the name is the courier's own")
         return
-    reply = event_message(event, correlation_id=raw.correlation_id)
     # RabbitMQ's direct reply-to is no queue: it takes the reply and returns it all the same.
     mandatory = not queue.startswith(_DIRECT_REPLY)
     try:
-        await publisher.publish(reply, exchange="", routing_key=queue, mandatory=mandatory)
+        with spans.sending("", queue):
+            reply = event_message(event, correlation_id=raw.correlation_id)
+            spans.note_message(reply)
+            await publisher.publish(reply, exchange="", routing_key=queue, mandatory=mandatory)
     except PublishFailed as error:
         log.warning("reply-undeliverable", reply_to=queue, reason=str(error))
 
 
 async def park(publisher: Publisher, raw: IncomingMessage, reason: str, queue: str) -> None:
     """Keep the original, unchanged, where a person can find it."""
-    await publisher.publish_until_confirmed(
-        parked_copy(raw, reason, queue), exchange="", routing_key=PARKED
-    )
+    copy = parked_copy(raw, reason, queue)
+    with spans.sending("", PARKED, name=PARKED):
+        spans.note_message(copy)
+        await publisher.publish_until_confirmed(copy, exchange="", routing_key=PARKED)
 
 
 def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Message:

@@ -24,7 +24,7 @@ from service.handlers import Outcome
 from service.ledger import IntentOpen
 from service.messages.results import Conclusion
 from service.messages.wire import now
-from service.telemetry import log
+from service.telemetry import log, traces
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,6 +197,9 @@ class Execution:
             log.info(
                 "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
             )
+            traces.note({"courier.retry_in": delay, "error.type": error.code.value})
+            if not isinstance(error, Waiting):
+                traces.fail(error.code.value)
             # Who only waited comes back with what went wrong before that.
             last = received.last_error if error.code is Code.BUSY else error.code
             return Retry(delay, attempts, intent.open, last)

@@ -8,18 +8,20 @@ command joins it instead of starting it again.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.errors import Reason, Rejection
 from service.messages.wire import now
-from service.telemetry import log
+from service.telemetry import log, traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from service.execution import Execution, Received, Retry
     from service.messages.encode import Event
+    from service.telemetry.traces import Place
 
 
 OVERDUE = 300.0
@@ -28,9 +30,11 @@ OVERDUE = 300.0
 
 @dataclass(frozen=True)
 class _Flight:
+    command_type: str
     digest: str
     task: asyncio.Task[Event | Retry]
     late_at: float
+    span: Place | None
 
 
 class Flights:
@@ -54,6 +58,11 @@ class Flights:
         late = any(flight.late_at < at for flight in self._flights.values())
         return "command-overdue" if late else None
 
+    @property
+    def running(self) -> Counter[str]:
+        """Count the commands that are being run, by type."""
+        return Counter(flight.command_type for flight in self._flights.values())
+
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or join the run that is under way. See `Execution.settle`."""
         return await self._join(received, self._execution.settle)
@@ -74,12 +83,15 @@ class Flights:
             left = max(0.0, (self._execution.deadline(received) - now()).total_seconds())
             late_at = asyncio.get_running_loop().time() + left + self._grace
             task = asyncio.create_task(begin(received))
-            flight = self._flights[key] = _Flight(digest, task, late_at)
+            flight = self._flights[key] = _Flight(
+                received.command.envelope.type, digest, task, late_at, traces.here()
+            )
             task.add_done_callback(lambda done: self._landed(key, done))
         elif flight.digest != digest:
             raise Rejection(Reason.ID_CONFLICT, [("/id", "was used for another command before")])
         else:
             log.info("command-joined")
+            traces.link(flight.span)
         return await asyncio.shield(flight.task)
 
     async def drain(self, seconds: float) -> None:

@@ -6,6 +6,7 @@ told. Queries write nothing to it.
 - `sqlite`: the implementation for one process, as the service uses it.
 - `schema`: the tables in its file, how old ones are upgraded, what a damaged file is called.
 - `care`: the file in a person's hands: read while the service runs, an `unknown` settled.
+- `survey`: what in it waits for somebody, looked up every few seconds.
 - `moment`: an instant whose age no clock step falsifies.
 """
 
@@ -80,6 +81,7 @@ class Record:
 
     Attributes:
         type: the command's CloudEvents type.
+        digest: of its type and data.
         correlation_id: what its result was correlated by; None where an older courier recorded it.
         traceparent: the trace that it belonged to.
         intent: the write that was announced, if one was; open while nothing is told.
@@ -90,6 +92,7 @@ class Record:
     source: str
     id: str
     type: str
+    digest: str
     appliance: str
     correlation_id: str | None
     traceparent: str | None

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _SELECT = """
-SELECT source, id, type, appliance, correlation_id, traceparent,
+SELECT source, id, type, digest, appliance, correlation_id, traceparent,
     intended_at, boot, uptime, before, answer, concluded_at, conclusion, data,
     verdict, note, settled_by, settled_at
 FROM commands
@@ -54,6 +54,10 @@ WITH RECURSIVE sources (source) AS (
 )
 {_SELECT} WHERE source IN sources AND id = ? ORDER BY source
 """  # noqa: S608  no value stands in it
+_COUNT = """
+SELECT (SELECT count(*) FROM commands WHERE concluded_at IS NULL), count(*), min(concluded_at)
+FROM commands WHERE conclusion = 'unknown' AND verdict IS NULL
+"""
 _SETTLE = """
 UPDATE commands SET verdict = ?, note = ?, settled_by = ?, settled_at = ?
 WHERE source = ? AND id = ? AND conclusion = 'unknown' AND verdict IS NULL
@@ -83,14 +87,16 @@ class Care:
     """An open ledger file.
 
     Attributes:
+        created_at: when it began; None if nobody knows.
         broker: the broker and virtual host that it belongs to; None if it never had one.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        """Use `opened`."""
+        """Use `opened` or `if_there`."""
         self._connection = connection
         connection.row_factory = sqlite3.Row
-        row = connection.execute("SELECT broker FROM about").fetchone()
+        row = connection.execute("SELECT created_at, broker FROM about").fetchone()
+        self.created_at: datetime | None = parse_instant(row["created_at"]) if row else None
         self.broker: str | None = row["broker"] if row else None
 
     @classmethod
@@ -102,17 +108,33 @@ class Care:
             ConfigurationError: there is none, it was written by a newer or an older courier, or it
                 cannot be used.
         """
+        with cls.if_there(path, read_only=read_only) as care:
+            if care is None:
+                raise ConfigurationError(
+                    f"COURIER_LEDGER_URL: there is no ledger to be seen at {path}"
+                )
+            yield care
+
+    @classmethod
+    @contextmanager
+    def if_there(cls, path: Path, *, read_only: bool = True) -> Iterator[Self | None]:
+        """Open it as `opened` does; None where there is no file, or nothing stands in it yet.
+
+        Raises:
+            ConfigurationError: as for `opened`, but for a ledger that is not there.
+        """
         if not os.path.exists(path):  # noqa: PTH110  a folder that may not be entered is no error
-            raise ConfigurationError(f"COURIER_LEDGER_URL: there is no ledger to be seen at {path}")
+            yield None
+            return
         try:
             with closing(connect(path, read_only=read_only)) as connection:
                 version = version_of(connection, path)
-                if version < SCHEMA_VERSION:
+                if 0 < version < SCHEMA_VERSION:
                     raise ConfigurationError(
                         f"COURIER_LEDGER_URL: {path} was written by an older courier; start"
                         " `courier serve` once, which upgrades it"
                     )
-                yield cls(connection)
+                yield cls(connection) if version else None
         except sqlite3.Error as error:
             raise explained(path, error) from None
 
@@ -132,11 +154,20 @@ class Care:
         self._connection.execute("COMMIT")
         return found
 
+    def open_figures(self) -> tuple[int, int, datetime | None]:
+        """Count the open intents and the unsettled unknowns; say when the oldest of these ended."""
+        intents, unknowns, oldest = self._connection.execute(_COUNT).fetchone()
+        return intents, unknowns, parse_instant(oldest) if oldest else None
+
     def of_id(self, command_id: str, source: str | None = None) -> list[Record]:
         """Find the commands with an id; there is one for each source that used it."""
         rows = self._connection.execute(_OF_ID, (command_id,))
         found = [_record(row) for row in rows]
         return [record for record in found if source in {None, record.source}]
+
+    def find(self, key: tuple[str, str]) -> Record | None:
+        """Look a command up by source and id."""
+        return next(iter(self.of_id(key[1], key[0])), None)
 
     def settle(self, key: tuple[str, str], settlement: Settlement) -> Settlement | None:
         """Store what a person found, durably, if nobody did before.
@@ -148,8 +179,8 @@ class Care:
         at = format_instant(settlement.at)
         told = (settlement.verdict, settlement.note, settlement.settled_by, at)
         self._connection.execute(_SETTLE, (*told, *key))
-        stored = [record.settlement for record in self.of_id(key[1], key[0])]
-        return stored[0] if stored else None
+        record = self.find(key)
+        return record.settlement if record else None
 
 
 def _record(row: sqlite3.Row) -> Record:
@@ -160,6 +191,7 @@ def _record(row: sqlite3.Row) -> Record:
         source=row["source"],
         id=row["id"],
         type=row["type"],
+        digest=row["digest"],
         appliance=row["appliance"],
         correlation_id=row["correlation_id"],
         traceparent=row["traceparent"],

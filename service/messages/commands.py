@@ -239,6 +239,8 @@ _READABLE: dict[str, TypeAdapter[str]] = {
     "source": TypeAdapter(UriReference),
     "type": TypeAdapter(EventType),
     "correlationid": TypeAdapter(Id),
+    "traceparent": TypeAdapter(Traceparent),
+    "tracestate": TypeAdapter(Tracestate),
 }
 
 

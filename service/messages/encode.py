@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from service.errors import Rejection
     from service.messages.commands import Command
     from service.messages.wire import Identity
+    from service.telemetry.traces import Place
 
 NAMESPACE = uuid.UUID("f3cd522e-1948-43b0-b490-493a9659023b")
 REJECTED = "courier.command.rejected.v1"
@@ -75,6 +76,12 @@ class Event:
 
     def _who(self) -> str:
         return f"{self.outcome}.{self.appliance}"
+
+    def below(self, span: Place | None) -> Event:
+        """Let it continue its trace from there, and not from the one who sent the command."""
+        if span is None:
+            return self
+        return replace(self, traceparent=span.traceparent, tracestate=span.tracestate)
 
     def body(self) -> bytes:
         """Write the CloudEvent in structured JSON."""

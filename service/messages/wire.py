@@ -113,6 +113,8 @@ class Identity:
     source: str | None = None
     type: str | None = None
     correlationid: str | None = None
+    traceparent: str | None = None
+    tracestate: str | None = None
 
 
 def masked(license_key: SecretStr) -> str:

@@ -17,8 +17,8 @@ from service.topology import COMMANDS_EXCHANGE, QUARANTINE, work_queues
 
 if TYPE_CHECKING:
     from service.ledger import Told
+    from service.ledger.care import Care
     from service.messages.commands import Command
-    from service.parking.knowledge import Knowledge
     from service.parking.message import Held, Message
 
 _WORK = work_queues()
@@ -47,8 +47,8 @@ class Forecast:
     text: str
 
 
-def forecast(held: Held, knowledge: Knowledge) -> Forecast:
-    """Say what would become of a message."""
+def forecast(held: Held, care: Care | None) -> Forecast:
+    """Say what would become of a message, by what the ledger knows; None where there is none."""
     message = held.message
     route = route_of(message)
     if message.unreadable:
@@ -71,7 +71,7 @@ def forecast(held: Held, knowledge: Knowledge) -> Forecast:
             route,
             f"is still not valid: {rejection.reason} ({wrong(rejection)}); would be parked again",
         )
-    return Forecast(route, _of_command(command, held, knowledge))
+    return Forecast(route, _of_command(command, held, care))
 
 
 def route_of(message: Message) -> Route | None:
@@ -87,9 +87,9 @@ def wrong(rejection: Rejection) -> str:
     return "; ".join(f"{path or '/'} {text}" for path, text in rejection.errors)
 
 
-def _of_command(command: Command, held: Held, knowledge: Knowledge) -> str:
+def _of_command(command: Command, held: Held, care: Care | None) -> str:
     plan = PLANS[type(command.data)]
-    known = knowledge.find(command.key) if plan.recorded else None
+    known = care.find(command.key) if care and plan.recorded else None
     if known is not None and known.digest != command.digest:
         return "other content is known under this id: will be rejected again as id-conflict"
     if known is not None and known.told is not None:
@@ -99,9 +99,9 @@ def _of_command(command: Command, held: Held, knowledge: Knowledge) -> str:
     seen = "the ledger has never seen it"
     if not plan.recorded:
         seen = "is a query"
-    elif knowledge.created_at is None:
+    elif care is None:
         seen = "there is no ledger here, so what was done before is not known"
-    if plan.writes(command.data) and _may_be_lost(command, held, knowledge):
+    if plan.writes(command.data) and _may_be_lost(command, held, care):
         return f"{seen}, but it may have run before: will end unknown, without being run"
     if command.envelope.expirytime is not None and command.envelope.expirytime <= now():
         return f"{seen}; its expirytime has passed: will end failed (expired), without being run"
@@ -114,7 +114,7 @@ def _end(told: Told) -> str:
     return f"{how} at {format_instant(told.at)}"
 
 
-def _may_be_lost(command: Command, held: Held, knowledge: Knowledge) -> bool:
+def _may_be_lost(command: Command, held: Held, care: Care | None) -> bool:
     """Judge as the execution will: a write that an earlier ledger may have known is not run."""
     if held.properties.header(INTENT) is True:
         return True
@@ -127,4 +127,5 @@ def _may_be_lost(command: Command, held: Held, knowledge: Knowledge) -> bool:
         sent_at = stamp + timedelta(seconds=1)
     ages = (held.message.parked_at, command.envelope.time, sent_at)
     known_since = min((age for age in ages if age is not None), default=now())
-    return knowledge.created_at is None or known_since < knowledge.created_at
+    began = care.created_at if care else None
+    return began is None or known_since < began

@@ -7,7 +7,8 @@ Whatever else tells of commands, the metrics and the page, listens to these line
 cannot tell another story.
 
 - `redaction`: what is secret, by name and by form.
-- `traces`: the same story for OpenTelemetry, where an exporter is configured.
+- `traces`: the same story for OpenTelemetry, where an exporter is configured; `otlp` makes it.
+- `reading`, `stories`, `showing`: the way back, for `courier log`: a line, a story, their looks.
 """
 
 from __future__ import annotations
@@ -41,6 +42,9 @@ _QUIET = {
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "aiosqlite": logging.WARNING,
+    # A collector that is down is told once, and what they quote may be a header with a key.
+    "opentelemetry": logging.CRITICAL,
+    "urllib3": logging.CRITICAL,
 }
 
 

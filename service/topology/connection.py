@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Sequence
 
     import aiormq
-    from aio_pika.abc import AbstractConnection, AbstractRobustConnection, UnderlayConnection
+    from aio_pika.abc import AbstractConnection, AbstractRobustConnection
     from yarl import URL
 
 DISCONNECTED = "broker-disconnected"
@@ -131,10 +131,9 @@ def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
     Raises:
         AMQPConnectionError: it is lost at the moment.
     """
-    transport = cast("UnderlayConnection | None", connection.transport)
-    if transport is None:
+    if connection.transport is None:
         raise AMQPConnectionError("the connection is lost")
-    return cast("aiormq.Connection", transport.connection)
+    return cast("aiormq.Connection", connection.transport.connection)
 
 
 def _unblock(connection: AbstractConnection) -> None:

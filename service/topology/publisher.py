@@ -7,6 +7,7 @@ consuming one. Published with aio-pika itself: FastStream's `publish(timeout=)` 
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Self
 
@@ -14,6 +15,7 @@ import aio_pika
 from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import DeliveryError
 from pamqp.commands import Basic
+from prometheus_client import Histogram
 
 from service.errors import PublishFailed
 from service.telemetry import log
@@ -28,6 +30,9 @@ NOWHERE = "courier.nowhere"
 """A routing key that no queue has."""
 CONFIRM_TIMEOUT = 10.0
 """Seconds after which a confirm is late."""
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 10)
+PROBE_PAUSE = 1.0
+"""Seconds between two questions whether the broker takes messages."""
 
 
 class Publisher:
@@ -40,6 +45,7 @@ class Publisher:
 
     Attributes:
         failed: set when the broker did not take a message; whoever looks after that clears it.
+        confirms: how long the broker takes to confirm, in seconds.
     """
 
     def __init__(
@@ -53,6 +59,12 @@ class Publisher:
         self._stuck_after = stuck_after
         self.connection = connection
         self.failed = asyncio.Event()
+        self.confirms = Histogram(
+            "courier_publish_seconds",
+            "From publishing a message to the broker's confirm.",
+            buckets=_BUCKETS,
+            registry=None,
+        )
         self._channel = channel
         self._sending: dict[str, asyncio.Future[None]] = {}
         self._stuck: set[object] = set()
@@ -60,9 +72,14 @@ class Publisher:
     @property
     def idle_reason(self) -> str | None:
         """Say why nothing can be published, or None when it can."""
-        if not self.connection.connected.is_set():
+        if not self.connected["publishing"]:
             return DISCONNECTED
         return "publishing-blocked" if self._stuck else None
+
+    @property
+    def connected(self) -> dict[str, bool]:
+        """Tell whether the connection stands, by its name."""
+        return {"publishing": self.connection.connected.is_set()}
 
     @classmethod
     async def open(cls, connection: AbstractRobustConnection) -> Self:
@@ -113,7 +130,7 @@ class Publisher:
                 log.warning(
                     "publish-waiting", exchange="", seconds=CONFIRM_TIMEOUT, reason=str(error)
                 )
-                await asyncio.sleep(1.0)
+                await asyncio.sleep(PROBE_PAUSE)
             else:
                 return
 
@@ -143,6 +160,7 @@ class Publisher:
         try:
             async with self._one_at_a_time(message.message_id):
                 target = await self._channel.get_exchange(exchange, ensure=False)
+                began = time.perf_counter()
                 answer = await target.publish(message, routing_key, mandatory=mandatory)
         except asyncio.CancelledError:
             if told_to_stop():
@@ -154,6 +172,7 @@ class Publisher:
             raise PublishFailed(repr(error)[:200]) from None
         if not isinstance(answer, Basic.Ack):
             raise PublishFailed(f"the broker answered {type(answer).__name__}")
+        self.confirms.observe(time.perf_counter() - began)
 
     @contextmanager
     def _watched(self, exchange: str) -> Iterator[Callable[[str], None]]:

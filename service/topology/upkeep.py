@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 NO_CONSUMER = "consumer-missing"
 """Why nothing comes although the broker is there."""
 INTERVAL = 5.0
-"""Seconds between two rounds."""
+"""Seconds between two rounds that nobody asks for."""
 _SHORTEST = 1.0
 """Seconds between two rounds that somebody asks for."""
 _PATIENCE = 10.0
@@ -42,6 +42,7 @@ class Upkeep:
         delays: the retry delays, in whole seconds.
         consumed: the queues that must have a consumer.
         hurry: set by whoever cannot publish: something may be gone.
+        interval: seconds between two rounds that nobody asks for.
 
     Attributes:
         counts: how full each queue was a moment ago, by name; what somebody deleted is missing.
@@ -54,12 +55,14 @@ class Upkeep:
         *,
         consumed: Collection[str],
         hurry: asyncio.Event,
+        interval: float = INTERVAL,
     ) -> None:
         """Keep the parts; `run` looks after everything."""
         self._connection = connection
         self._delays = delays
         self._consumed = consumed
         self._hurry = hurry
+        self._interval = interval
         self._differs = ""
         self._unconsumed: frozenset[str] = frozenset()
         self.counts: dict[str, Count] = {}
@@ -73,9 +76,10 @@ class Upkeep:
 
     async def run(self) -> None:
         """Go round. Never returns."""
+        self._hurry.set()  # the counts are wanted before the first round would be due
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(INTERVAL):
+                async with asyncio.timeout(self._interval):
                     await self._hurry.wait()
                     await asyncio.sleep(_SHORTEST)
             self._hurry.clear()

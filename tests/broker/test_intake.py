@@ -12,21 +12,13 @@ from yarl import URL
 from service.consumers.intake import Intake
 from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
-from service.topology import COMMANDS_EXCHANGE, PARKED, QUARANTINE, SQLITE_OWNER, declare
+from service.topology import COMMANDS_EXCHANGE, PARKED, QUARANTINE, SQLITE_OWNER
 from service.topology.publisher import Publisher
 from tests.support.rabbit import Rabbit
 from tests.support.wait import until
 
 KEY = "courier.query-devices.v1"
 QUEUE = "courier.query-devices"
-
-
-@pytest.fixture
-async def connection(amqp_url: str) -> AsyncIterator[AbstractRobustConnection]:
-    connection = await aio_pika.connect_robust(amqp_url)
-    async with connection:
-        await declare(connection, [1])
-        yield connection
 
 
 @asynccontextmanager
@@ -130,6 +122,7 @@ async def test_stopping_takes_nothing_new_and_lets_what_runs_end(
     await until(lambda: broker.queues(vhost_of(amqp_url))[QUEUE].ready == 1)
 
 
+@pytest.mark.usefixtures("connection")
 async def test_it_says_why_nothing_is_consumed(amqp_url: str) -> None:
     """Not connected, connected without consumers, consuming."""
 
@@ -138,23 +131,18 @@ async def test_it_says_why_nothing_is_consumed(amqp_url: str) -> None:
 
     intake = Intake(URL(amqp_url), None, prefetch=10, settle=settle)
     assert "broker-disconnected" == intake.idle_reason
-    connection = await aio_pika.connect_robust(amqp_url)
-    async with connection:
-        await declare(connection, [1])
     async with consuming(amqp_url, settle) as running:
         assert running.idle_reason is None
     assert "broker-disconnected" == running.idle_reason
 
 
+@pytest.mark.usefixtures("connection")
 async def test_the_owner_of_sqlite_keeps_others_away(amqp_url: str) -> None:
     """As long as it is connected, and no longer."""
 
     async def settle(_: Delivery) -> None:
         """Have nothing to do."""
 
-    connection = await aio_pika.connect_robust(amqp_url)
-    async with connection:
-        await declare(connection, [1])
     first, second = (Intake(URL(amqp_url), None, prefetch=1, settle=settle) for _ in range(2))
     await first.connect(own_sqlite=True)
     with pytest.raises(ConfigurationError, match="PostgreSQL"):

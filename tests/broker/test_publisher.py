@@ -1,7 +1,6 @@
 """Publishing on a real RabbitMQ: told means confirmed."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import aio_pika
 import pytest
@@ -9,19 +8,11 @@ from aio_pika.abc import AbstractRobustConnection
 
 from service.demo.broker import Node
 from service.errors import PublishFailed
-from service.topology import EVENTS_EXCHANGE, PARKED, UNHEARD, declare
+from service.topology import EVENTS_EXCHANGE, PARKED, UNHEARD
 from service.topology.connection import identity_of
 from service.topology.publisher import Publisher
 from tests.support.rabbit import Rabbit
 from tests.support.wait import until
-
-
-@pytest.fixture
-async def connection(amqp_url: str) -> AsyncIterator[AbstractRobustConnection]:
-    connection = await aio_pika.connect_robust(amqp_url, reconnect_interval=0.2)
-    async with connection:
-        await declare(connection, [1])
-        yield connection
 
 
 def message(message_id: str = "1") -> aio_pika.Message:

@@ -14,30 +14,25 @@ from service.topology import (
     PARKED,
     QUARANTINE,
     UNHEARD,
-    declare,
     retry_name,
 )
 from service.topology.publisher import Publisher
-from service.topology.upkeep import Upkeep
+from service.topology.upkeep import INTERVAL, Upkeep
 from tests.support.wait import until
 
 QUEUE = "courier.query-devices"
 Break = Callable[[AbstractChannel], Awaitable[object]]
 
 
-@pytest.fixture
-async def connection(amqp_url: str) -> AsyncIterator[AbstractRobustConnection]:
-    connection = await aio_pika.connect_robust(amqp_url, reconnect_interval=0.2)
-    async with connection:
-        await declare(connection, [1])
-        yield connection
-
-
 @asynccontextmanager
 async def looked_after(
-    connection: AbstractRobustConnection, publisher: Publisher, *, consumed: tuple[str, ...] = ()
+    connection: AbstractRobustConnection,
+    publisher: Publisher,
+    *,
+    consumed: tuple[str, ...] = (),
+    interval: float = 0.2,
 ) -> AsyncIterator[Upkeep]:
-    upkeep = Upkeep(connection, [1], consumed=consumed, hurry=publisher.failed)
+    upkeep = Upkeep(connection, [1], consumed=consumed, hurry=publisher.failed, interval=interval)
     task = asyncio.create_task(upkeep.run())
     try:
         yield upkeep
@@ -87,7 +82,7 @@ async def test_what_is_deleted_stands_again_and_the_message_arrives(
     publisher = await Publisher.open(connection)
     async with await connection.channel() as channel:
         await delete(channel)
-    async with looked_after(connection, publisher), asyncio.timeout(4):
+    async with looked_after(connection, publisher, interval=INTERVAL), asyncio.timeout(4):
         await publisher.publish_until_confirmed(
             message(), exchange=exchange, routing_key=routing_key
         )
@@ -103,7 +98,6 @@ async def test_commands_find_their_queues_again(connection: AbstractRobustConnec
         await publisher.publish(
             message(), exchange=COMMANDS_EXCHANGE, routing_key="courier.query-devices.v1"
         )
-        publisher.failed.set()
         await until(lambda: upkeep.counts[QUEUE].messages == 1)
 
 
@@ -126,10 +120,10 @@ async def test_a_queue_that_was_made_otherwise_is_a_reason_not_to_be_ready(
 ) -> None:
     """Nothing is deleted to put it right: that is for a person."""
     publisher = await Publisher.open(connection)
+    channel = await connection.channel()
+    await channel.queue_delete(PARKED)
+    await channel.declare_queue(PARKED, durable=True, arguments={"x-queue-type": "quorum"})
     async with looked_after(connection, publisher) as upkeep:
-        channel = await connection.channel()
-        await channel.queue_delete(PARKED)
-        await channel.declare_queue(PARKED, durable=True, arguments={"x-queue-type": "quorum"})
         await until(lambda: upkeep.idle_reason == "topology-differs")
         await channel.queue_delete(PARKED)
         await until(lambda: upkeep.idle_reason is None)

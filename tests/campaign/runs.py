@@ -16,7 +16,7 @@ from tests.campaign.checker import Undecidable, Verdict, Wish, judge, judge_queu
 from tests.campaign.faults import FAULTS, LIMITS, Missed, probe_for
 from tests.campaign.keeper import WATCHDOG, Told
 from tests.campaign.schedules import KINDS, Planned, Schedule
-from tests.support.stand import line_schema
+from tests.support.eventlog import defects
 from tests.support.workflow import Heard, schema_of
 
 Json = dict[str, Any]
@@ -251,9 +251,9 @@ def _against_log_contract(told: Told) -> list[str]:
     """Say what the event log's contract has against its lines, once for each."""
     found: dict[str, str] = {}
     for line in told.lines:
-        if error := best_match(line_schema(line["event"]).iter_errors(line)):
-            found[f"{line['event']}, {error.json_path}"] = f"{error.message} ({line})"
-    return [f"in the event log: {where}: {what[:400]}" for where, what in found.items()]
+        for defect in defects(line):
+            found.setdefault(defect, str(line))
+    return [f"in the event log: {defect[:200]} ({line[:300]})" for defect, line in found.items()]
 
 
 def measure(result: Run, limits: Mapping[str, float]) -> None:

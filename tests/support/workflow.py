@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar, TypedDict
 from uuid import uuid4
@@ -35,6 +36,7 @@ class Properties(TypedDict, total=False):
     headers: dict[str, FieldValue]
 
 
+@cache
 def schema_of(event_type: str) -> Draft202012Validator:
     """The contract of an event, found by its type as `contracts/README.md` says."""
     name, version = event_type.removeprefix("courier.").rsplit(".", 1)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.stand import Appliances, Process, Service, Stand
+from tests.support.stand import Process, Service, Stand
 from tests.support.workflow import CONTRACTS, licence
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -73,41 +73,6 @@ async def test_wrong_usage_is_exit_code_2(
     exit_code, output = await shared_stand.courier("send", *given)
     assert 2 == exit_code
     assert named in output
-
-
-async def test_check_looks_at_everything(
-    shared_stand: Stand, service: Service, appliances: Appliances
-) -> None:
-    """Settings, broker, ledger, every login; exit code 1 and the reason when one fails."""
-    assert service.process.returncode is None
-    exit_code, output = await shared_stand.courier("check", "--json")
-    found = {each["what"]: each for each in json.loads(output.splitlines()[-1])}
-    assert 0 == exit_code, output
-    assert {"settings", "broker", "ledger", "fac-1", "fvc-1"} == set(found)
-
-    inventory = appliances.inventory.parent / "wrong.toml"
-    secret = appliances.inventory.parent / "wrong-password"
-    secret.write_text("hunter2")
-    lines = appliances.inventory.read_text().splitlines()
-    inventory.write_text(
-        "\n".join(f'password_file = "{secret}"' if "password_file" in x else x for x in lines)
-    )
-    exit_code, output = await shared_stand.courier("check", APPLIANCES_FILE=str(inventory))
-    assert 1 == exit_code
-    assert "refuses the credentials" in " ".join(output.split())
-
-    inventory.write_text(inventory.read_text() + "\nbad_key = 1")
-    _, output = await shared_stand.courier("check", APPLIANCES_FILE=str(inventory))
-    assert "[appliances.fvc-1] bad_key" in " ".join(output.split())
-    exit_code, output = await shared_stand.courier("check", "--json", PREFETCH="many")
-    assert (1, "settings") == (exit_code, json.loads(output)[0]["what"])
-
-
-async def test_check_ready_asks_the_running_service(shared_stand: Stand, service: Service) -> None:
-    """For container probes: 0 when it is ready, 1 when it is not there."""
-    port = service.http.rsplit(":", 1)[1]
-    assert 0 == (await shared_stand.courier("check", "--ready", HTTP_PORT=port))[0]
-    assert 1 == (await shared_stand.courier("check", "--ready", HTTP_PORT="9"))[0]
 
 
 async def test_contracts_can_be_listed_shown_and_held_against_a_message(

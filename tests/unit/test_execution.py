@@ -1,16 +1,11 @@
 """Which conclusion follows from what a command met, and when it comes back."""
 
 import asyncio
-import io
 import json
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import structlog
-from jsonschema import Draft202012Validator
 
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
 from service.execution import Execution, Retry
@@ -19,7 +14,6 @@ from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
 from service.messages.wire import format_instant, now
-from service.telemetry import about, configure
 from tests.unit.fakes import FakeFac, FakeFvc, executing
 from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
 
@@ -28,7 +22,6 @@ BROKEN: Final = Failed(Code.APPLIANCE_ERROR, "503", status=503)
 BUSY: Final = Waiting(Code.BUSY, "busy")
 QUERY: Final = command("query-sms-balance", id="q-1")
 PAST: Final = "2020-01-01T00:00:00Z"
-SCHEMA: Final = Path(__file__).parents[2] / "contracts/event-log/v1.schema.json"
 
 
 @pytest.fixture
@@ -359,45 +352,6 @@ async def test_a_refusal_before_the_write_is_final(
     """The appliance said no to the reading: nothing was changed, and nothing comes back."""
     fac.errors = [Refused(code, "no", status=403)]
     assert ("refused", code, 1) == failure(await execution.settle(received()))
-
-
-@pytest.fixture
-def log_lines() -> Iterator[io.StringIO]:
-    stream = io.StringIO()
-    configure(log_format="json", level="DEBUG", stream=stream)
-    yield stream
-    structlog.reset_defaults()
-
-
-@pytest.mark.parametrize(
-    ("error", "slugs"),
-    [
-        (None, ["intent-recorded", "appliance-answered", "command-finished"]),
-        (UNREACHABLE, ["appliance-answered", "command-delayed"]),
-        (Refused(Code.PERMISSION_DENIED, "no"), ["appliance-answered", "command-finished"]),
-        (ZeroDivisionError(), ["internal-error", "appliance-answered", "command-finished"]),
-    ],
-)
-async def test_the_event_log_follows_its_contract(
-    error: Exception | None,
-    slugs: list[str],
-    log_lines: io.StringIO,
-    execution: Execution,
-    fac: FakeFac,
-) -> None:
-    """Every line that a command leaves is valid, in success and in failure."""
-    fac.errors = [error]
-    with about(
-        command_id="c-1",
-        command_type=command().envelope.type,
-        correlation_id="c-1",
-        appliance="fac-1",
-    ):
-        await execution.settle(received())
-    lines = [json.loads(line) for line in log_lines.getvalue().splitlines()]
-    schema = Draft202012Validator(json.loads(SCHEMA.read_text("utf-8")))
-    assert slugs == [line["event"] for line in lines]
-    assert [] == [error.message for line in lines for error in schema.iter_errors(line)]
 
 
 async def test_a_clock_that_is_put_back_makes_no_time_negative(execution: Execution) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,19 +17,9 @@ from service.ledger.schema import connect
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.wire import now
-from tests.unit.ledgers import (
-    ANSWER,
-    BEFORE,
-    ELSEWHERE,
-    FIRST,
-    OLD,
-    SECOND,
-    fill,
-    old_file,
-    told,
-    written,
-)
+from tests.unit.ledgers import BEFORE, FIRST, SECOND, fill, told, written
 from tests.unit.making import command
+from tests.unit.old_ledgers import OLD, old_file
 
 TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 DAY: Final = timedelta(days=1)
@@ -107,16 +98,18 @@ async def test_everything_that_was_recorded_is_shown(sqlite: SqliteLedger, path:
     """The command, figures, answer, end and settlement; correlation and trace as they came."""
     traced = command(correlationid="order-7", traceparent=TRACE)
     intent, end, said = await sqlite.intend(traced, BEFORE), told("unknown"), found()
-    await sqlite.keep_answer(traced, ANSWER)
+    await sqlite.keep_answer(traced, b'{"kind": "failed"}')
     await sqlite.conclude(traced, end)
     settle(path, traced, said)
     with Care.opened(path) as care:
         (record,) = care.of_id("c-1")
     assert traced.key == record.key
-    assert (traced.envelope.type, "fac-1") == (record.type, record.appliance)
+    assert (traced.envelope.type, traced.digest, "fac-1") == (
+        *(record.type, record.digest, record.appliance),
+    )
     assert ("order-7", TRACE) == (record.correlation_id, record.traceparent)
     assert record.intent is not None
-    assert (BEFORE, intent.recorded, ANSWER) == (
+    assert (BEFORE, intent.recorded, b'{"kind": "failed"}') == (
         *(record.intent.before, record.intent.recorded, record.intent.answer),
     )
     assert (end, said) == (record.told, record.settlement)
@@ -143,6 +136,10 @@ async def test_one_id_of_several_sources_is_several_commands(
         await sqlite.conclude(command(source=source), told())
         await sqlite.conclude(command(source=source, id="c-2"), told())
     with Care.opened(path) as care:
+        record = care.find(("/portal/07", "c-2"))
+        assert record is not None
+        assert ("/portal/07", "c-2") == record.key
+        assert care.find(("/portal/07", "c-3")) is None
         assert sources == [record.source for record in care.of_id("c-1")]
         assert ["/portal/07"] == [each.source for each in care.of_id("c-1", "/portal/07")]
         assert [] == [*care.of_id("c-3"), *care.of_id("c-1", "/elsewhere")]
@@ -230,16 +227,25 @@ async def test_settling_and_recording_go_on_side_by_side(sqlite: SqliteLedger, p
     assert 400 == len(ids(path, Wanted(finished=True, limit=1000)))
 
 
+async def test_where_there_is_no_ledger_none_is_opened(sqlite: SqliteLedger, path: Path) -> None:
+    """No file, or one that the service has only just made; a ledger tells when it began."""
+    empty = path.with_name("empty.db")
+    empty.touch()
+    for other in (empty, path.with_name("nowhere.db")):
+        with Care.if_there(other) as care:
+            assert care is None
+    with Care.if_there(path) as care:
+        assert care is not None
+        assert sqlite.created_at == care.created_at
+    assert b"" == empty.read_bytes()
+
+
 def nothing(path: Path) -> None:
     assert not path.exists()
 
 
-def from_1(path: Path) -> None:
-    old_file(path, 1)
-
-
-def from_2(path: Path) -> None:
-    old_file(path, 2)
+def not_filled(path: Path) -> None:
+    path.touch()
 
 
 def newer(path: Path) -> None:
@@ -255,17 +261,19 @@ def damaged(path: Path) -> None:
     ("make", "words"),
     [
         (nothing, "no ledger to be seen"),
-        (from_1, "older courier; start `courier serve` once"),
-        (from_2, "older courier; start `courier serve` once"),
+        (not_filled, "no ledger to be seen"),
+        *(
+            (partial(old_file, version=version), "older courier; start `courier serve` once")
+            for version in OLD
+        ),
         (newer, "written by a newer courier"),
         (damaged, "Move it away"),
     ],
 )
 def test_what_cannot_be_looked_at_is_one_clear_error(
-    make: Callable[[Path], None], words: str, tmp_path: Path
+    make: Callable[[Path], object], words: str, tmp_path: Path
 ) -> None:
     """What is missing, older, newer or damaged is told by the setting's name, and left as it is."""
-    assert max(OLD) == 2
     path = tmp_path / "other.db"
     make(path)
     before = path.read_bytes() if path.exists() else None
@@ -342,7 +350,7 @@ async def test_a_look_does_not_read_everything(
 ) -> None:
     """What is looked for is found by an index, among however many others."""
     await sqlite.intend(FIRST, BEFORE)
-    await sqlite.conclude(ELSEWHERE, told("unknown"))
+    await sqlite.conclude(SECOND, told("unknown"))
     fill(path, 20_000)
     steps = Steps()
     with closing(connect(path, read_only=True)) as connection:

@@ -20,20 +20,9 @@ from service.ledger.sqlite import SqliteLedger
 from service.messages.wire import format_instant
 from tests.support.wait import until
 from tests.unit.fakes import Open
-from tests.unit.ledgers import (
-    ANSWER,
-    BEFORE,
-    BIRTH,
-    ELSEWHERE,
-    FIRST,
-    OLD,
-    SECOND,
-    fill,
-    old_file,
-    told,
-    written,
-)
+from tests.unit.ledgers import BEFORE, FIRST, SECOND, fill, told, written
 from tests.unit.making import command
+from tests.unit.old_ledgers import ANSWER, BIRTH, ELSEWHERE, OLD, old_file
 
 ADVICE: Final = r"^COURIER_LEDGER_URL: .* cannot be used: .*Move it away.*end unknown"
 SHAPE: Final = "SELECT name, tbl_name FROM sqlite_schema ORDER BY name"

@@ -10,10 +10,10 @@ from typing import Any, Final
 import pytest
 
 from service.ledger import Told
+from service.ledger.care import Care
 from service.ledger.sqlite import SqliteLedger
 from service.messages.wire import format_instant, now
 from service.parking.forecast import Route, forecast, route_of
-from service.parking.knowledge import Knowledge
 from service.parking.message import Held, Selection
 from service.parking.moving import replayed, save
 from service.parking.parked import Taken
@@ -198,8 +198,8 @@ def test_a_replay_of_what_the_broker_parked_says_why_it_was_parked() -> None:
 
 
 def said(of: Held, path: Path) -> str:
-    with Knowledge.opened(path) as knowledge:
-        return forecast(of, knowledge).text
+    with Care.if_there(path) as care:
+        return forecast(of, care).text
 
 
 async def test_what_the_ledger_knows_is_said_first(sqlite: SqliteLedger, tmp_path: Path) -> None:
@@ -256,9 +256,14 @@ async def test_what_an_earlier_ledger_may_have_known_will_not_be_run(
 
 
 def test_without_a_ledger_nothing_is_claimed(tmp_path: Path) -> None:
-    """The tool may run where the service does not; it makes no file."""
+    """The tool may run where the service does not; it makes no file, nor fills an empty one."""
+    limited = held(None, ours("delivery-limit"))
+    for expected, parked in (("there is no ledger here", held()), ("may have run", limited)):
+        assert expected in said(parked, tmp_path / "courier.db")
+        assert [] == list(tmp_path.iterdir())
+    (tmp_path / "courier.db").touch()
     assert "there is no ledger here" in said(held(), tmp_path / "courier.db")
-    assert [] == list(tmp_path.iterdir())
+    assert b"" == (tmp_path / "courier.db").read_bytes()
 
 
 def test_a_message_is_saved_whole_and_for_its_owner_alone(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ VARIABLES: Final[dict[str, tuple[str, object, list[str]]]] = {
     "source": ("urn:courier:1%2f", "urn:courier:1%2f", ["canary courier", "", "/canary/%zz", "/é"]),
     "http_host": ("0.0.0.0", "0.0.0.0", []),  # noqa: S104  nothing listens there
     "http_port": ("0", 0, ["65536", "-1", "canary", "80.5"]),
+    "page": ("true", True, ["", "2", "canary"]),
     "log_format": ("console", "console", ["canary", "JSON"]),
     "log_level": ("DEBUG", "DEBUG", ["canary", "debug", "TRACE"]),
     "prefetch": ("7", 7, ["0", "1001", "canary"]),
@@ -78,6 +79,7 @@ def test_the_defaults_are_those_of_interface_md() -> None:
         "source": "/courier",
         "http_host": "127.0.0.1",
         "http_port": 8080,
+        "page": None,
         "log_format": None,
         "log_level": "INFO",
         "prefetch": 50,
@@ -95,6 +97,25 @@ def test_the_defaults_are_those_of_interface_md() -> None:
     assert expected | {"appliances_file": Path("appliances.toml")} == {
         name: plain(settings, name) for name in VARIABLES
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "page", "shown"),
+    [
+        *((host, None, True) for host in ("127.0.0.1", "127.8.0.1", "::1", "localhost")),
+        *((host, None, False) for host in ("0.0.0.0", "::", "10.0.0.7", "courier.example")),  # noqa: S104  nothing listens there
+        ("127.0.0.1", False, False),
+        ("10.0.0.7", True, True),
+    ],
+)
+def test_the_page_is_on_where_only_this_machine_gets_at_it(
+    host: str, page: bool | None, shown: bool
+) -> None:
+    """Unless it is said; by which names it may be asked for is bounded until it is said, too."""
+    settings = Settings.load(http_host=host, page=page)
+    assert shown is settings.shows_page
+    expected = None if page else {"localhost", "127.0.0.1", "::1", host}
+    assert expected == settings.page_names
 
 
 @pytest.mark.parametrize("name", VARIABLES)

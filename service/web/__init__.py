@@ -1,4 +1,11 @@
-"""The HTTP surface, read only: is the process alive, is it ready, and if not, why; metrics."""
+"""The HTTP surface, read only: is the process alive, is it ready, and if not, why; metrics; a page.
+
+- `looks`: the page's routes, what it is told.
+- `standing`: how things stand, what needs a person, and what to do.
+- `streams`: what is new, by server-sent events.
+- `guard`: what browsers are told to keep to.
+- `page/`: the files that the browser gets.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +21,19 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.errors import ConfigurationError
+from service.web.guard import Guard
+from service.web.looks import Page, page_is_off
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from starlette.requests import Request
+
+    from service.web.streams import Address
+
+_LAST_ANSWERS = 1.0
+"""Seconds that an answer has to get out when the service stops; some browser may not take it."""
 
 
 class _Server(uvicorn.Server):
@@ -29,12 +43,16 @@ class _Server(uvicorn.Server):
 
 
 class Web:
-    """Answers probes.
+    """Answers probes, and shows the page.
 
     Args:
         host, port: where; port 0 takes a free one.
         not_ready: the reasons why nothing is done at the moment, none when all is well.
         metrics: what Prometheus reads, in its text format.
+        page: None where it is off.
+
+    Attributes:
+        app: what answers, as ASGI has it.
     """
 
     def __init__(
@@ -44,22 +62,24 @@ class Web:
         *,
         not_ready: Callable[[], list[str]],
         metrics: Callable[[], bytes],
+        page: Page | None = None,
     ) -> None:
         """Build the routes; `start` listens."""
         self._host = host
         self._port = port
         self._not_ready = not_ready
         self._metrics = metrics
+        self._page = page
         self._task: asyncio.Task[None] | None = None
         routes = [
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
             Route("/metrics", self._measure),
+            *(page.routes(self._drop) if page else page_is_off()),
         ]
+        self.app = Guard(Starlette(routes=routes), page.names if page else None)
         self._server = _Server(
-            uvicorn.Config(
-                Starlette(routes=routes), log_config=None, access_log=False, lifespan="off"
-            )
+            uvicorn.Config(self.app, log_config=None, access_log=False, lifespan="off")
         )
         self.address = ""
 
@@ -81,10 +101,28 @@ class Web:
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]))
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening; whoever does not take an answer is not waited for."""
+        if self._page is not None:
+            self._page.streams.stop()
         self._server.should_exit = True
         if self._task is not None:
+            await asyncio.wait([self._task], timeout=_LAST_ANSWERS)
+            for connection in self._connections().values():
+                connection.abort()
             await self._task
+
+    def _drop(self, client: Address) -> None:
+        """End a browser's connection, whatever is still to be sent to it."""
+        if client in (connections := self._connections()):
+            connections[client].abort()
+
+    def _connections(self) -> dict[Address, asyncio.Transport]:
+        """Look where uvicorn keeps its connections; only some of its protocols say whose it is."""
+        return {
+            getattr(each, "client", None): each.transport
+            for each in self._server.server_state.connections
+            if isinstance(getattr(each, "transport", None), asyncio.Transport)
+        }
 
     async def _live(self, _: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
