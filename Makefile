@@ -30,7 +30,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/coverage erase
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile \
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile \
 	  --cov --cov-report=term-missing:skip-covered
 
 # COURIER_SOAK_COMMANDS and COURIER_SOAK_SEED choose another run.

@@ -18,6 +18,7 @@ from service.appliances.http import Http
 from service.appliances.inventory import Inventory, Limits
 from service.consumers.intake import Intake
 from service.consumers.settling import Settling
+from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
 from service.journal import Journal
@@ -277,6 +278,9 @@ async def _work(settings: Settings, parts: Parts, told: _Told) -> int:
         except (AMQPError, OSError, RuntimeError, asyncio.CancelledError) as error:
             if told_to_stop() or told.ready.is_set():
                 raise
+            if isinstance(error, OSError) and error.filename is not None:
+                # No broker has to do with that, and waiting does not help.
+                raise ConfigurationError(f"{error.filename}: {error.strerror}") from None
             log.warning("start-interrupted", reason=repr(error)[:200])
             await asyncio.sleep(START_PAUSE)
         else:

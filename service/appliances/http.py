@@ -198,6 +198,7 @@ class Http:
         current = visit.get()
         if current is not None:
             current.requests += 1
+            current.status = None  # until this one is answered
         began, asked = time.perf_counter(), time.time()
         with self._span(operation):
             async with (

@@ -12,7 +12,7 @@ class Visit:
 
     Attributes:
         requests: how many were sent, logins included.
-        status: of the last answer.
+        status: of the answer to the last request; None if it was not answered.
         session_told: the event log says which session it goes over.
     """
 

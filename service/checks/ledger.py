@@ -111,7 +111,7 @@ def _owner(owner: str | None, broker: str | None) -> Finding:
 def _entries(open_intents: int, unsettled: int) -> Finding:
     """Tell what waits for its end, and what for a person."""
     facts: dict[str, Json] = {"open_intents": open_intents, "unsettled": unsettled}
-    detail = f"{open_intents} open intents, {unsettled} unknowns that nobody has settled"
+    detail = f"open intents: {open_intents}; unknowns that nobody has settled: {unsettled}"
     if unsettled:
         detail += "; see `courier ledger list`"
     return _finding("entries", State.WARNING if unsettled else State.OK, detail, **facts)

@@ -78,6 +78,11 @@ def list_entries(
     if as_json:
         sys.stdout.write(json.dumps([document(record) for record in records]) + "\n")
         return
+    if not records:
+        sys.stderr.write(
+            "courier: there is no such entry: nothing is open, nothing to be settled\n"
+        )
+        return
     print_table(records)
     if len(records) == limit:
         sys.stderr.write(f"courier: there may be more than these {limit}; see --limit\n")

@@ -87,6 +87,9 @@ def list_parked(
         for message in found:
             _print_json(clean(summary(message)))
         return
+    if not found:
+        sys.stderr.write("courier: no such message is parked\n")
+        return
     table = Table(box=None)
     table.add_column("id", overflow="fold")
     for name in ("reason", "parked", "came by", "type", "appliance"):

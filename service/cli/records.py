@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.ledger import Record
+from service.ledger import Record, Told
 from service.ledger.moment import Moment
 from service.messages.commands import name_of
 from service.messages.wire import Json, format_instant, now
@@ -38,8 +38,9 @@ def story(record: Record, settings: Settings) -> list[str]:
             heard = redact(record.intent.answer.decode())
             lines.append(f"  {' ' * len(at)}  heard: {heard}")
     if record.told:
-        end = f"ended {record.told.conclusion}: {record.told.data.decode()}"
-        lines.append(f"  {format_instant(record.told.at)}  {end}")
+        at = format_instant(record.told.at)
+        lines.append(f"  {at}  ended {record.told.conclusion}{_why(record.told)}")
+        lines.append(f"  {' ' * len(at)}  told: {record.told.data.decode()}")
     else:
         lines.append(f"  still being read back; {prospect(record, settings)}")
     if record.settlement:
@@ -87,6 +88,11 @@ def prospect(record: Record, settings: Settings) -> str:
         latest = format_instant(now() + timedelta(seconds=left))
         return f"it ends by itself at {latest} at the latest"
     return "its time is over: it ends when the service runs and the command comes back"
+
+
+def _why(told: Told) -> str:
+    error = json.loads(told.data)["error"]
+    return f" ({error['code']}): {error['message']}" if error else ""
 
 
 def _state(record: Record) -> str:

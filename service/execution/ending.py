@@ -69,8 +69,10 @@ class Endings:
         if plan.recorded:
             # The first end stays, and only what is stored is told.
             told = await self._ledger.conclude(command, told)
+        if told.conclusion != outcome.conclusion.value:
+            why = None  # another end stood there already
         log.log(
-            _LEVELS[outcome.conclusion],
+            _LEVELS[Conclusion(told.conclusion)],
             "command-finished",
             conclusion=told.conclusion,
             error_code=why.code.value if why else None,

@@ -27,7 +27,7 @@ from tests.campaign.workers import Asked, Jobs, work
 from tests.support.packages import Missing, brought
 
 SEED: Final = 1
-SCHEDULES: Final = 240
+SCHEDULES: Final = 252
 _CLOCK: Final = "clock-stepped"
 
 

@@ -148,7 +148,7 @@ async def test_a_broken_appliance_is_over_when_its_breaker_is_closed(
     await until(lambda: service.events("breaker-opened", appliance="fvc-1"))
     async with desk.walk("courierbreakeropen") as walk:
         said = await walk.run({"APPLIANCE": "fvc-1"}, code=1)
-        assert re.search(r"breaker-opened[^§]*failed\s.*fvc-1", said)
+        assert re.search(r"(?s)breaker-opened.*failed\s+fvc-1", said)
         await appliances.order("POST", "/fvc-1/start")
         await until(lambda: service.events("breaker-closed", appliance="fvc-1"))
         assert 'appliance="fvc-1"' in await walk.run()
@@ -349,8 +349,7 @@ async def test_a_node_is_drained_and_starts_again(desk: Desk, appliances: Applia
     assert 1 == await desk.service.ended()
     async with desk.walk("courierdown") as walk:
         assert "no courier answers" in await walk.run(code=1)
-        said = await walk.run(code=1)
-        assert ("start-refused" in said, said.count("ulr") >= 2) == (True, True)
+        assert re.search(r"(?s)start-refused.*ulr.*failed.*ulr", await walk.run(code=1))
     appliances.inventory.write_text(right)
     await desk.running()
     assert [] == desk.reasons()

@@ -286,7 +286,7 @@ async def test_a_commands_own_time_tells_that_it_is_older_than_the_ledger(
     execution: Execution, fac: FakeFac
 ) -> None:
     """A redelivery without our headers is as old as its producer says."""
-    old = command(time=format_instant(now() - timedelta(minutes=5)))
+    old = command(time=format_instant(now() - timedelta(days=1)))
     assert_unknown(await execution.settle(received(old, redelivered=True)))
     assert [] == fac.posts
 
@@ -294,7 +294,7 @@ async def test_a_commands_own_time_tells_that_it_is_older_than_the_ledger(
 @pytest.mark.parametrize(
     ("wanted", "delivery"),
     [
-        (command(time=format_instant(now() + timedelta(minutes=5))), {"redelivered": True}),
+        (command(time=format_instant(now() + timedelta(days=1))), {"redelivered": True}),
         (FIRST, {"ago": 60}),
         (command(time="2020-01-01T00:00:00Z"), {}),
         (command(data={"dry_run": True}), LOST[1]),
@@ -350,7 +350,7 @@ async def test_a_redelivery_of_unknown_age_is_run_on_a_ledger_that_was_there_bef
 
 async def test_a_retry_of_this_ledger_is_no_lost_one(execution: Execution, fac: FakeFac) -> None:
     """A command made before the ledger was, and delayed by us without an intent, is still run."""
-    waiting = command(time=format_instant(now() - timedelta(minutes=5)))
+    waiting = command(time=format_instant(now() - timedelta(days=1)))
     fac.errors = [UNREACHABLE]
     first = received(waiting)
     retry = await execution.settle(first)
