@@ -41,6 +41,7 @@ FOREIGN = (
 )
 """What httpx raises, or lets through from below; nothing of it leaves this module."""
 
+_NO_STATUS = 600
 _OTHER_NAME = frozenset({62, 64})
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _MAY_ASK_FOR_REST = frozenset({429, 503})
@@ -210,13 +211,15 @@ class Http:
                 self._dated = (response.headers.get("Date", ""), asked, time.time())
                 body = await _read(response)
             _note_status(response.status_code)
+        # Appliances have been seen to answer with numbers that are no HTTP status.
+        status = response.status_code if response.status_code < _NO_STATUS else None
         if current is not None:
-            current.status = response.status_code
+            current.status = status
         log.debug(
             "appliance-request",
             appliance=self.name,
             operation=operation.name,
-            status=response.status_code,
+            status=status,
             duration_ms=round((time.perf_counter() - began) * 1000, 1),
         )
         return Answer(

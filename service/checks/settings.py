@@ -13,13 +13,11 @@ from yarl import URL
 from service.checks import Finding, State
 from service.errors import ConfigurationError
 from service.settings import PREFIX, Settings, Source
-from service.telemetry.traces import ENDPOINTS
+from service.telemetry.traces import switched
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_NO_TRACES = {"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none"}
-"""What switches traces off again, in OpenTelemetry's words."""
 _HIDDEN = "***"
 
 
@@ -115,14 +113,6 @@ def _unknown(given: dict[str, Source], others: set[str]) -> list[Finding]:
 
 def _traces() -> Finding:
     """Tell what switches traces on or off: by name only, since a value may hold a key."""
-    on = [name for name in ENDPOINTS if os.environ.get(name)]
-    off = [
-        name
-        for name, word in _NO_TRACES.items()
-        if os.environ.get(name, "").strip().lower() == word
-    ]
-    by = off or on
-    detail = f"{'on' if on and not off else 'off'}{', by ' if by else ''}{' and '.join(by)}"
-    return Finding(
-        "settings", "traces", State.OK, detail, {"on": bool(on) and not off, "by": [*by]}
-    )
+    are_on, by = switched(os.environ)
+    detail = f"{'on' if are_on else 'off'}{', by ' if by else ''}{' and '.join(by)}"
+    return Finding("settings", "traces", State.OK, detail, {"on": are_on, "by": [*by]})

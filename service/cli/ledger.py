@@ -79,9 +79,7 @@ def list_entries(
         sys.stdout.write(json.dumps([document(record) for record in records]) + "\n")
         return
     if not records:
-        sys.stderr.write(
-            "courier: there is no such entry: nothing is open, nothing to be settled\n"
-        )
+        sys.stderr.write("courier: there is no such entry\n")
         return
     print_table(records)
     if len(records) == limit:

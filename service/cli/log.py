@@ -15,11 +15,11 @@ import typer
 from rich.console import Console
 
 from service.cli.durations import duration
-from service.cli.tail import NotText, batches
+from service.eventlog.reading import Line, harmless, harmless_foreign, harmless_json, read
+from service.eventlog.showing import LEVELS, Paint, line_spans, story_spans
+from service.eventlog.stories import Stories
+from service.eventlog.tail import NotText, batches
 from service.messages.wire import now, parse_instant
-from service.telemetry.reading import Line, harmless, harmless_foreign, harmless_json, read
-from service.telemetry.showing import LEVELS, Paint, line_spans, story_spans
-from service.telemetry.stories import Stories
 
 _RANKS = {level: rank for rank, level in enumerate(LEVELS)}
 _UNKNOWN_RANK = _RANKS["info"]

@@ -66,7 +66,7 @@ class Settling:
             identity = identify(delivery.raw.body)
             with (
                 spans.refusing(delivery.raw, delivery.queue, identity),
-                about(trace_id=traces.trace_id()),
+                about(trace_id=traces.trace_id() or _trace_of(identity.traceparent)),
             ):
                 await self._reject(delivery, rejection, identity)
             return
@@ -79,7 +79,7 @@ class Settling:
             command_type=command.envelope.type,
             correlation_id=command.correlation_id,
             appliance=command.data.appliance,
-            trace_id=traces.trace_id() or _trace_of(command),
+            trace_id=traces.trace_id() or _trace_of(command.envelope.traceparent),
         ):
             log.info(
                 "command-received",
@@ -150,7 +150,6 @@ def _identity(command: Command) -> Identity:
     return Identity(envelope.id, envelope.source, envelope.type, command.correlation_id)
 
 
-def _trace_of(command: Command) -> str | None:
+def _trace_of(traceparent: str | None) -> str | None:
     """Cut the trace id out of a W3C traceparent."""
-    traceparent = command.envelope.traceparent
     return traceparent.split("-")[1] if traceparent else None

@@ -21,9 +21,9 @@ from rich.text import Text
 
 from service.client import Client, Draft
 from service.demo.broker import running_broker
+from service.eventlog.showing import line_spans
 from service.settings import PREFIX, Settings
 from service.simulator import Simulator
-from service.telemetry.showing import line_spans
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

@@ -90,7 +90,6 @@ class Execution:
             self._meet(command.key)
         told, intent = await self._known(command, plan)
         if told is not None:
-            log.info("command-repeated", conclusion=told.conclusion)
             return self._endings.tell_again(command, told)
         if not intent.open:
             if self._may_be_lost(received, plan):

@@ -65,24 +65,27 @@ class Endings:
             error=_told(why),
             **dict(outcome.body),
         )
-        told = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
-        if plan.recorded:
-            # The first end stays, and only what is stored is told.
-            told = await self._ledger.conclude(command, told)
-        if told.conclusion != outcome.conclusion.value:
-            why = None  # another end stood there already
+        end = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
+        # The first end stays, and only what is stored is told.
+        told = await self._ledger.conclude(command, end) if plan.recorded else end
+        if told != end:
+            return self.tell_again(command, told)
         log.log(
-            _LEVELS[Conclusion(told.conclusion)],
+            _LEVELS[outcome.conclusion],
             "command-finished",
             conclusion=told.conclusion,
             error_code=why.code.value if why else None,
             attempt=data.attempts,
             duration_ms=round((finished_at - received.received_at).total_seconds() * 1000),
         )
-        return self.tell_again(command, told)
+        return self._event(command, told)
 
     def tell_again(self, command: Command, told: Told) -> Event:
         """Make the event from what was stored: the same id and the same data."""
+        log.info("command-repeated", conclusion=told.conclusion)
+        return self._event(command, told)
+
+    def _event(self, command: Command, told: Told) -> Event:
         return finished_event(
             command,
             source=self._source,

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from service.errors import Reason
 from service.journal.followed import REJECTED, Followed, State, number, text
 from service.journal.hour import Histogram, Hour, Minute
 from service.messages.wire import now
@@ -107,6 +108,8 @@ class Journal:
             one.note(at, told)
             if slug in self._steps:
                 self._steps[slug](one, told, at)
+            elif slug == "result-told":
+                self._told(one, at)
             self._by_change.pop(one.number, None)
             self._by_change[one.number] = one
             self._forget_the_oldest()
@@ -144,7 +147,8 @@ class Journal:
         """Find the command that a line is about; None if it is about none that is kept."""
         key = (text(told, "command_id"), text(told, "command_type"))
         under_way = self._running.get(key) or self._waiting.get(key)
-        if slug == "command-rejected" and under_way is not None and under_way.deliveries > 1:
+        is_conflict = text(told, "reason") == Reason.ID_CONFLICT
+        if is_conflict and under_way is not None and under_way.deliveries > 1:
             # Another message with its id: that one is rejected, and not the one that runs.
             under_way.deliveries -= 1
             under_way = None
@@ -181,6 +185,13 @@ class Journal:
         one.error, one.attempts = text(told, "reason"), None
         self._end(one, REJECTED, at)
         self._hour.count(at, REJECTED, None, self.version)
+
+    def _told(self, one: Followed, at: int) -> None:
+        """See to one that came in the moment in which another of its deliveries ended it."""
+        last = self._last.get(one.key)
+        if one.state is not State.ENDED and last is not None:
+            one.repeated = True
+            self._end(one, last.conclusion, at)
 
     def _end(self, one: Followed, conclusion: str, at: int) -> None:
         for under_way in (self._running, self._waiting):

@@ -7,14 +7,12 @@ hangs, and then tell the last figures, and from when they are.
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from service.errors import ConfigurationError
 from service.ledger.care import Care, Wanted
 from service.messages.wire import now
 
@@ -71,7 +69,7 @@ class Survey:
         """
         while True:
             began = now()
-            with suppress(ConfigurationError, sqlite3.Error, ValueError):
+            with suppress(Exception):  # whatever it is, the next look may be better
                 self._take(await _in_a_thread(self._path), began)
             await asyncio.sleep(self._interval)
 

@@ -121,6 +121,11 @@ class Asked(Collector):
         oldest, at = survey.oldest_unresolved, survey.surveyed_at
         for value, name, meaning in (
             (
+                at.timestamp() if at else 0,
+                "survey_timestamp_seconds",
+                "When the ledger's figures were last read, in Unix time; 0 until they were.",
+            ),
+            (
                 survey.open_intents,
                 "open_intents",
                 "Licence writes that were announced and whose outcome is not established yet.",
@@ -135,13 +140,10 @@ class Asked(Collector):
                 "oldest_unresolved_seconds",
                 "How long ago the oldest unsettled unknown ended; 0 when there is none.",
             ),
-            (
-                at.timestamp() if at else 0,
-                "survey_timestamp_seconds",
-                "When the ledger's figures were last read, in Unix time; 0 until they were.",
-            ),
         ):
             yield GaugeMetricFamily(f"courier_ledger_{name}", meaning, value=value)
+            if at is None:
+                return  # nothing is known yet: no figure is better than a false one
 
     def _appliances(self) -> Iterable[Metric]:
         sessions = GaugeMetricFamily(

@@ -64,8 +64,8 @@ class Counted(Collector):
         )
         self._finished = Counter(
             "courier_commands_finished",
-            "Commands that ended, by how and why;"
-            " the error code is empty where nothing went wrong.",
+            "Commands that ended, by how and why (empty where nothing went wrong); a query run"
+            " again, again.",
             ["command_type", "conclusion", "error_code"],
             registry=None,
         )

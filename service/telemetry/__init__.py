@@ -35,6 +35,7 @@ log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 """The one logger. `log.info("slug", field=value)`; a command's fields come by themselves."""
 
 _listeners: list[Listener] = []
+_failing: list[Listener] = []
 _QUIET = {
     # They log a traceback per running handler for each lost connection; we log the loss once.
     "aio_pika": logging.CRITICAL,
@@ -103,26 +104,30 @@ def heard_by(*listeners: Listener) -> Iterator[None]:
 
     Args:
         listeners: called with a line's fields, secrets taken out, in the order in which they stand
-            in the log. One that fails is told once and called no more.
+            in the log. That one fails is told once.
     """
     _listeners.extend(listeners)
     try:
         yield
     finally:
-        _listeners[:] = [each for each in _listeners if each not in listeners]
+        for known in (_listeners, _failing):
+            known[:] = [each for each in known if each not in listeners]
 
 
 about = structlog.contextvars.bound_contextvars
 """`with about(command_id=...):` gives every line inside these fields."""
 
 
-def _hear(_: object, __: str, fields: Fields) -> Fields:
+def _hear(_: object, name: str, fields: Fields) -> Fields:
+    if structlog.processors.NAME_TO_LEVEL[name] < logging.INFO:
+        return fields
     for listener in tuple(_listeners):
         try:
             listener(fields)
         except Exception:
-            _listeners.remove(listener)
-            log.exception("internal-error")
+            if listener not in _failing:
+                _failing.append(listener)  # first: it hears of its own failure, too
+                log.exception("internal-error")
     return fields
 
 

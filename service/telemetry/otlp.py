@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 CONVENTIONS = "https://opentelemetry.io/schemas/1.44.0"
 """The semantic conventions by which spans and attributes are named (messaging: development)."""
-FLUSH = 2.0
+FLUSH = 1.0
 """Seconds that the last spans may take at the end; a collector that is down is not waited for."""
 _PRODUCT = "appliance-courier"
 _KINDS = {kind: SpanKind[kind.name] for kind in Kind}

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 """Whoever sets one of these wants traces."""
+_OFF = {"OTEL_SDK_DISABLED": "true", "OTEL_TRACES_EXPORTER": "none"}
+"""What switches them off again, in OpenTelemetry's words."""
 
 
 class Kind(Enum):
@@ -86,7 +88,7 @@ async def exported() -> AsyncIterator[None]:
     Raises:
         ConfigurationError: they cannot be used.
     """
-    if not are_wanted(os.environ):
+    if not switched(os.environ)[0]:
         yield
         return
     # Here, because it costs a quarter of a second and twenty megabytes.
@@ -165,10 +167,11 @@ def link(other: Place | None) -> None:
         _tracers[-1].link(other)
 
 
-def are_wanted(environment: Mapping[str, str]) -> bool:
-    """Tell whether traces are to be exported; an empty variable is one that is not set."""
-    return (
-        any(environment.get(name) for name in ENDPOINTS)
-        and environment.get("OTEL_SDK_DISABLED", "").strip().lower() != "true"
-        and environment.get("OTEL_TRACES_EXPORTER", "").strip().lower() != "none"
-    )
+def switched(environment: Mapping[str, str]) -> tuple[bool, list[str]]:
+    """Tell whether traces are to be exported, and which variables say so.
+
+    An empty variable is one that is not set.
+    """
+    off = [name for name, word in _OFF.items() if environment.get(name, "").strip().lower() == word]
+    on = [name for name in ENDPOINTS if environment.get(name)]
+    return bool(on) and not off, off or on

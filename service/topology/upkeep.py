@@ -45,7 +45,7 @@ class Upkeep:
         interval: seconds between two rounds that nobody asks for.
 
     Attributes:
-        counts: how full each queue was a moment ago, by name; what somebody deleted is missing.
+        counts: how full each queue was a moment ago, by name; empty when nobody can know.
     """
 
     def __init__(
@@ -83,26 +83,28 @@ class Upkeep:
                     await self._hurry.wait()
                     await asyncio.sleep(_SHORTEST)
             self._hurry.clear()
-            if self._connection.connected.is_set():
-                await self._round()
+            # Old figures would be taken for those of the moment.
+            self.counts = await self._round() if self._connection.connected.is_set() else {}
 
-    async def _round(self) -> None:
+    async def _round(self) -> dict[str, Count]:
+        """Declare everything once, and say how full each queue is, if that can be known."""
         try:
             async with asyncio.timeout(_PATIENCE):
-                self.counts = await declare(self._connection, self._delays)
+                counts = await declare(self._connection, self._delays)
         except ConfigurationError as error:
             if str(error) != self._differs:
                 log.error("topology-differs", reason=str(error))
             self._differs = str(error)
-            return
+            return {}
         except asyncio.CancelledError:
             if told_to_stop():
                 raise
-            return
+            return {}
         except (AMQPError, OSError, RuntimeError, TimeoutError):
-            return  # the connection's own trouble, which is told elsewhere
+            return {}  # the connection's own trouble, which is told elsewhere
         self._differs = ""
-        missing = frozenset(each for each in self._consumed if not self.counts[each].consumers)
+        missing = frozenset(each for each in self._consumed if not counts[each].consumers)
         if missing and missing != self._unconsumed:
             log.warning("consumer-missing", queues=sorted(missing))
         self._unconsumed = missing
+        return counts

@@ -156,7 +156,7 @@ def _told(
             "unknown": survey.unresolved,
             "entries": [_entry(each) for each in survey.unsettled if not _is_at_work(each)],
             "more": max(0, survey.open_intents + survey.unresolved - len(survey.unsettled)),
-            "stale": looked is not None and now() - looked > STALE,
+            "stale": looked is None or now() - looked > STALE,
         },
     }
 

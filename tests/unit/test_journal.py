@@ -134,6 +134,28 @@ def test_a_conflict_does_not_end_the_command_that_runs(told: Told) -> None:
     assert ("rejected", "succeeded") == (rejected.conclusion, running.conclusion)
 
 
+def test_a_command_that_was_given_up_has_ended(told: Told) -> None:
+    """However often it was received before: it is not taken for another message."""
+    for _ in range(3):
+        told.received()
+    told.line("command-rejected", reason="delivery-limit")
+    assert State.ENDED is told.all()["c-1"].state
+    assert 1 == len(told.all())
+
+
+def test_a_delivery_that_joins_in_the_last_moment_ends_with_the_other(told: Told) -> None:
+    """The command has ended, but its work is still there to be joined."""
+    told.received()
+    told.finished()
+    told.received()
+    told.line("command-joined")
+    told.line("result-told", event_id="e")
+    told.line("result-told", event_id="e")
+    assert [("succeeded", False), ("succeeded", True)] == sorted(
+        (one.conclusion, one.repeated) for one in told.journal.look().commands
+    )
+
+
 def test_a_repeated_command_is_another_row_and_no_work(told: Told) -> None:
     """It is answered again with what was stored: it counts in no figure."""
     told.received()

@@ -15,9 +15,9 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from service.cli import app
-from service.cli.tail import LONGEST
-from service.telemetry.reading import harmless, harmless_foreign, harmless_json
-from service.telemetry.showing import Paint, line_spans
+from service.eventlog.reading import harmless, harmless_foreign, harmless_json
+from service.eventlog.showing import Paint, line_spans
+from service.eventlog.tail import LONGEST
 from tests.unit.storybook import Fields, shown, told
 
 Show = Callable[..., str]

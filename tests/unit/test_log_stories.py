@@ -8,9 +8,9 @@ from typing import Final
 
 import pytest
 
-from service.telemetry.reading import read
-from service.telemetry.showing import story_spans
-from service.telemetry.stories import Stories
+from service.eventlog.reading import read
+from service.eventlog.showing import story_spans
+from service.eventlog.stories import Stories
 from tests.unit.storybook import Fields, shown, told, whole
 
 Show = Callable[..., str]

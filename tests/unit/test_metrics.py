@@ -36,6 +36,7 @@ MANIFEST: Final[list[dict[str, Any]]] = yaml.safe_load((ROOT / "deploy/metrics.y
 DEVICES: Final = "courier.query-devices.v1"
 ENDED: Final = {"command_type": DEVICES, "conclusion": "succeeded"}
 NOTHING: Final = Survey(Path("nowhere"))
+NOTHING.surveyed_at = now()
 ALL_IS_WELL: Final = Sources(
     version="1.2.3",
     not_ready=list,
@@ -318,12 +319,12 @@ def test_a_service_without_a_reason_is_ready() -> None:
 
 
 def test_the_ledgers_figures_are_those_of_its_survey() -> None:
-    """The oldest unknown's age grows while nobody can look; when one looked last is told."""
+    """The oldest unknown's age grows while nobody can look; before the first look none is told."""
     survey = Survey(Path("nowhere"))
     metrics = Metrics(asked(survey=survey))
     names = ("open_intents", "unresolved", "oldest_unresolved_seconds", "survey_timestamp_seconds")
     samples = read(metrics)
-    assert [0, 0, 0, 0] == [samples[of(f"ledger_{name}")] for name in names]
+    assert [None, None, None, 0] == [samples.get(of(f"ledger_{name}")) for name in names]
     survey.open_intents, survey.unresolved = 1, 2
     survey.oldest_unresolved = now() - timedelta(hours=1)
     survey.surveyed_at = now()
@@ -337,6 +338,7 @@ def test_an_unknown_that_ends_in_the_future_has_no_age() -> None:
     """A clock may have been put back since."""
     survey = Survey(Path("nowhere"))
     survey.oldest_unresolved = now() + timedelta(hours=1)
+    survey.surveyed_at = now()
     samples = read(Metrics(asked(survey=survey)))
     assert 0 == samples[of("ledger_oldest_unresolved_seconds")]
 

@@ -208,7 +208,7 @@ def test_listeners_hear_what_is_not_told(lines: Lines) -> None:
 
 
 def test_a_listener_that_fails_stops_nobody(lines: Lines) -> None:
-    """The line is told all the same, the failure once, and the other listeners go on hearing."""
+    """The line is told all the same, the failure once, and everybody goes on hearing."""
     heard: list[object] = []
     with heard_by(lambda _: heard.append(1 / 0), lambda fields: heard.append(fields["event"])):
         log.info("service-stopping")

@@ -83,7 +83,7 @@ def test_traces_are_on_where_an_exporter_is_named(
     environment: dict[str, str], expected: bool
 ) -> None:
     """By OpenTelemetry's own variables; an empty one is not set."""
-    assert expected == traces.are_wanted(environment)
+    assert expected == traces.switched(environment)[0]
 
 
 async def test_traces_that_nobody_wants_are_nothing() -> None:

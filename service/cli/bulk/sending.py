@@ -58,6 +58,11 @@ async def send_all(
             await _Sending(client, results, bulk, show).run(pending)
         except* ConfigurationError as errors:
             raise ConfigurationError(str(errors.exceptions[0])) from None
+        except* OSError as errors:
+            raise ConfigurationError(
+                f"{errors.exceptions[0]}: the results cannot be written down; nothing is done twice"
+                " when this is run again"
+            ) from None
 
 
 class _Sending:

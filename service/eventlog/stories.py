@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from service.telemetry.reading import Line
+    from service.eventlog.reading import Line
 
     Fields = Mapping[str, object]
 

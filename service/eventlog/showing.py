@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rich.color import ColorSystem
 from rich.style import Style
 
-from service.telemetry.reading import harmless, instant
+from service.eventlog.reading import harmless, instant
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +40,7 @@ _COLOURS = {
     "truecolor": ColorSystem.TRUECOLOR,
 }
 _NEVER = datetime.fromtimestamp(0, UTC)
+_ABSURD = 2**53
 _SECOND, _MINUTE, _HOUR = 1_000, 60_000, 3_600_000
 
 
@@ -139,7 +140,7 @@ def _total(timed: Sequence[tuple[datetime, Fields]]) -> str:
     seen = (timed[-1][0] - timed[0][0]).total_seconds() * _SECOND
     ends = [fields for _, fields in timed if fields.get("event") == "command-finished"]
     said = ends[-1].get("duration_ms") if ends else 0
-    return _span(max(seen, float(said) if isinstance(said, int | float) else 0))
+    return _span(max(seen, said if isinstance(said, int | float) and said < _ABSURD else 0))
 
 
 def _body(fields: Fields, hidden: frozenset[str]) -> Iterator[Span]:
