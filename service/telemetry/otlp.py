@@ -26,6 +26,7 @@ from service.telemetry.traces import Kind, Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from service.telemetry.traces import Attributes
 
@@ -77,17 +78,15 @@ class SpanTracer:
         """Keep the part of it that makes spans."""
         self._tracer = provider.get_tracer(_PRODUCT, version(_PRODUCT), schema_url=CONVENTIONS)
 
-    @contextmanager
-    def span(self, name: str, kind: Kind, attributes: Attributes) -> Iterator[None]:
+    def span(self, name: str, kind: Kind, attributes: Attributes) -> AbstractContextManager[None]:
         """Begin a span below the one of the moment, and end it."""
-        with self._begun(name, kind, attributes, None):
-            yield
+        return self._begun(name, kind, attributes, None)
 
-    @contextmanager
-    def delivery(self, name: str, sender: Place | None, attributes: Attributes) -> Iterator[None]:
+    def delivery(
+        self, name: str, sender: Place | None, attributes: Attributes
+    ) -> AbstractContextManager[None]:
         """Begin the span of a message below its sender's, or a new trace; and end it."""
-        with self._begun(name, Kind.CONSUMER, attributes, _continued(sender)):
-            yield
+        return self._begun(name, Kind.CONSUMER, attributes, _continued(sender))
 
     def here(self) -> Place | None:
         """Give the span of the moment."""
@@ -99,7 +98,9 @@ class SpanTracer:
 
     def note(self, attributes: Attributes) -> None:
         """Say more of the span of the moment."""
-        trace.get_current_span().set_attributes(_told(attributes))
+        span = trace.get_current_span()
+        if span.is_recording():
+            span.set_attributes(_told(attributes))
 
     def fail(self, error_type: str) -> None:
         """Say that what the span of the moment stands for failed."""

@@ -8,8 +8,10 @@ from typing import Any, Final, Literal, TypeAlias
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 
-from service.telemetry import about, configure, heard_by, log, redact
+from service.telemetry import about, configure, heard_by, log, redact, redaction
 from tests.unit.making import LICENSE
 
 Lines: TypeAlias = Callable[[], list[dict[str, Any]]]
@@ -217,3 +219,27 @@ def test_a_listener_that_fails_stops_nobody(lines: Lines) -> None:
         line["event"] for line in lines()
     ]
     assert ["internal-error", "service-stopping", "service-stopped"] == heard
+
+
+PIECES: Final = (
+    "-",
+    "AB12",
+    "://",
+    "u:p@",
+    "=",
+    " ",
+    "APSCookie_1",
+    "aPScookie",
+    "Basic",
+    "bearer",
+    "x;",
+)
+
+
+@given(st.lists(st.sampled_from(PIECES) | st.text(max_size=3), max_size=12).map("".join))
+def test_a_quick_look_overlooks_nothing(text: str) -> None:
+    """What must stand in a secret is looked for first; the result is that of the whole search."""
+    searched = redaction._LICENCE.sub(r"****-\1", text)  # noqa: SLF001
+    searched = redaction._CREDENTIALS.sub("***@", searched)  # noqa: SLF001
+    searched = redaction._PROOF.sub(r"\1***", searched)  # noqa: SLF001
+    assert searched == redact(text)
