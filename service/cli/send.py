@@ -6,9 +6,11 @@ import asyncio
 import re
 import sys
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import wraps
+from inspect import Parameter, signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -21,14 +23,14 @@ from service.messages.commands import MAX_FILE_BYTES
 from service.messages.encode import read_finished
 from service.messages.events import Finished
 from service.messages.results import Conclusion
-from service.messages.wire import UriReference
+from service.messages.wire import Json, UriReference
 from service.settings import Settings
 from service.telemetry import configure
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from service.messages.wire import Json
+    _Describes = Callable[..., dict[str, Json]]
 
 NO_ANSWER = 3
 _URI: TypeAdapter[str] = TypeAdapter(UriReference)
@@ -50,22 +52,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-
-@dataclass(frozen=True)
-class _Options:
-    wait: bool
-    timeout: float
-    id: str | None
-    source: str
-    correlation_id: str | None
-    expires_in: float | None
-    bulk: Path | None
-    form: str | None
-    results: Path | None
-    rate: float
-    in_flight: int
-    retry_failed: bool
 
 
 Appliance = Annotated[
@@ -103,11 +89,54 @@ InFlight = Annotated[int, typer.Option(min=1, max=1000, help="Rows without an an
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="Send rows that failed again, under new ids.")
 ]
-_SOURCE = "/courier/cli"
 
 
-@app.command("activate-sms-license")
+@dataclass(frozen=True)
+class Options:
+    """What every command can be told besides its data; each field is an option."""
+
+    wait: Wait = False
+    timeout: Timeout = 60.0
+    id: Id = None
+    source: Source = "/courier/cli"
+    correlation_id: CorrelationId = None
+    expires_in: ExpiresIn = None
+    bulk: BulkFile = None
+    form: Form = None
+    results: ResultFile = None
+    rate: Rate = 10.0
+    in_flight: InFlight = 20
+    retry_failed: RetryFailed = False
+
+
+def _sends(name: str) -> Callable[[_Describes], _Describes]:
+    """Make a command of a function that gives the data; it has the options that all have, too."""
+    hints = get_type_hints(Options, include_extras=True)
+    common = [
+        Parameter(each.name, Parameter.KEYWORD_ONLY, default=each.default, annotation=annotation)
+        for each, annotation in zip(fields(Options), hints.values(), strict=True)
+    ]
+
+    def register(describe: _Describes) -> _Describes:
+        @wraps(describe)
+        def command(**given: object) -> None:
+            options = {each.name: given.pop(each.name) for each in common}
+            _send(name, describe(**given), Options(**options))  # type: ignore[arg-type]  # typer's
+
+        own = signature(describe, eval_str=True)
+        asked = own.replace(parameters=[*own.parameters.values(), *common], return_annotation=None)
+        # Where typer looks.
+        command.__signature__ = asked  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in asked.parameters.values()}
+        app.command(name)(command)
+        return describe
+
+    return register
+
+
+@_sends("activate-sms-license")
 def activate_sms_license(
+    *,
     appliance: Appliance = None,
     license: Annotated[  # noqa: A002  the contract's word
         str | None,
@@ -116,84 +145,40 @@ def activate_sms_license(
         ),
     ] = None,
     dry_run: DryRun = False,
-    wait: Wait = False,
-    timeout: Timeout = 60.0,
-    id: Id = None,  # noqa: A002
-    source: Source = _SOURCE,
-    correlation_id: CorrelationId = None,
-    expires_in: ExpiresIn = None,
-    bulk: BulkFile = None,
-    form: Form = None,
-    results: ResultFile = None,
-    rate: Rate = 10.0,
-    in_flight: InFlight = 20,
-    retry_failed: RetryFailed = False,
-) -> None:
+) -> dict[str, Json]:
     """Activate a FortiGuard Messaging licence on a FortiAuthenticator."""
     key = (
         sys.stdin.buffer.readline().decode(errors="replace").strip() if license == "-" else license
     )
-    data: dict[str, Json] = {"appliance": appliance, "license": key, "dry_run": dry_run}
-    how = (bulk, form, results, rate, in_flight, retry_failed)
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
-    _send("activate-sms-license", data, options)
+    return {"appliance": appliance, "license": key, "dry_run": dry_run}
 
 
-@app.command("query-sms-balance")
-def query_sms_balance(
-    appliance: Appliance = None,
-    wait: Wait = False,
-    timeout: Timeout = 60.0,
-    id: Id = None,  # noqa: A002
-    source: Source = _SOURCE,
-    correlation_id: CorrelationId = None,
-    expires_in: ExpiresIn = None,
-    bulk: BulkFile = None,
-    form: Form = None,
-    results: ResultFile = None,
-    rate: Rate = 10.0,
-    in_flight: InFlight = 20,
-    retry_failed: RetryFailed = False,
-) -> None:
+@_sends("query-sms-balance")
+def query_sms_balance(*, appliance: Appliance = None) -> dict[str, Json]:
     """Read the SMS balance of a FortiAuthenticator."""
-    how = (bulk, form, results, rate, in_flight, retry_failed)
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
-    _send("query-sms-balance", {"appliance": appliance}, options)
+    return {"appliance": appliance}
 
 
-@app.command("apply-voice-license")
+@_sends("apply-voice-license")
 def apply_voice_license(
+    *,
     appliance: Appliance = None,
     file: Annotated[
         Path | None,
         typer.Option(exists=True, dir_okay=False, readable=True, help="The licence file."),
     ] = None,
     dry_run: DryRun = False,
-    wait: Wait = False,
-    timeout: Timeout = 60.0,
-    id: Id = None,  # noqa: A002
-    source: Source = _SOURCE,
-    correlation_id: CorrelationId = None,
-    expires_in: ExpiresIn = None,
-    bulk: BulkFile = None,
-    form: Form = None,
-    results: ResultFile = None,
-    rate: Rate = 10.0,
-    in_flight: InFlight = 20,
-    retry_failed: RetryFailed = False,
-) -> None:
+) -> dict[str, Json]:
     """Upload a licence file to a FortiVoice and apply it."""
     if file is not None and file.stat().st_size > MAX_FILE_BYTES:
         raise typer.BadParameter("is larger than 1 MiB", param_hint="--file")
     content = described(file.name, file.read_bytes()) if file else None
-    data: dict[str, Json] = {"appliance": appliance, "file": content, "dry_run": dry_run}
-    how = (bulk, form, results, rate, in_flight, retry_failed)
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
-    _send("apply-voice-license", data, options)
+    return {"appliance": appliance, "file": content, "dry_run": dry_run}
 
 
-@app.command("query-devices")
+@_sends("query-devices")
 def query_devices(
+    *,
     appliance: Appliance = None,
     search: Annotated[str | None, typer.Option(help="Part of a MAC address.")] = None,
     unassigned_only: Annotated[
@@ -201,30 +186,15 @@ def query_devices(
     ] = False,
     start: Annotated[int, typer.Option(min=0, help="Rows to leave out at the beginning.")] = 0,
     limit: Annotated[int, typer.Option(min=1, max=5000, help="Rows to read at most.")] = 500,
-    wait: Wait = False,
-    timeout: Timeout = 60.0,
-    id: Id = None,  # noqa: A002
-    source: Source = _SOURCE,
-    correlation_id: CorrelationId = None,
-    expires_in: ExpiresIn = None,
-    bulk: BulkFile = None,
-    form: Form = None,
-    results: ResultFile = None,
-    rate: Rate = 10.0,
-    in_flight: InFlight = 20,
-    retry_failed: RetryFailed = False,
-) -> None:
+) -> dict[str, Json]:
     """List the phones of a FortiVoice."""
-    data: dict[str, Json] = {
+    return {
         "appliance": appliance,
         "unassigned_only": unassigned_only,
         "start": start,
         "limit": limit,
         "search": search,
     }
-    how = (bulk, form, results, rate, in_flight, retry_failed)
-    options = _Options(wait, timeout, id, source, correlation_id, expires_in, *how)
-    _send("query-devices", data, options)
 
 
 _FROM_ROWS = ("license", "file")
@@ -232,7 +202,7 @@ _FROM_ROWS = ("license", "file")
 _OPTIONAL = "search"
 
 
-def _send(name: str, data: Mapping[str, Json], options: _Options) -> None:
+def _send(name: str, data: Mapping[str, Json], options: Options) -> None:
     _check(options)
     given = {field: value for field, value in data.items() if value is not None}
     settings = Settings.load()
@@ -241,17 +211,25 @@ def _send(name: str, data: Mapping[str, Json], options: _Options) -> None:
         for field in _FROM_ROWS:
             if field in given:
                 raise typer.BadParameter("comes from the rows", param_hint=f"--{field}")
-        where = (options.bulk, options.form, options.results)
-        pace = (options.rate, options.in_flight, options.timeout)
-        who = (options.retry_failed, options.source, options.expires_in)
-        send_bulk(settings, name, given, Bulk(*where, *pace, *who))
+        bulk = Bulk(
+            file=options.bulk,
+            form=options.form,
+            results=options.results,
+            rate=options.rate,
+            in_flight=options.in_flight,
+            timeout=options.timeout,
+            retry_failed=options.retry_failed,
+            source=options.source,
+            expires_in=options.expires_in,
+        )
+        send_bulk(settings, name, given, bulk)
     for field in data:
         if field not in given and field != _OPTIONAL:
             raise typer.BadParameter("is missing", param_hint=f"--{field}")
     _send_one(settings, name, given, options)
 
 
-def _check(options: _Options) -> None:
+def _check(options: Options) -> None:
     for hint, text in (("--id", options.id), ("--correlation-id", options.correlation_id)):
         if text is not None and not _PRINTABLE.fullmatch(text):
             raise typer.BadParameter("must be 1 to 128 printable ASCII characters", param_hint=hint)
@@ -263,7 +241,7 @@ def _check(options: _Options) -> None:
         raise typer.BadParameter("must be a URI reference", param_hint="--source") from None
 
 
-def _send_one(settings: Settings, name: str, data: Mapping[str, Json], options: _Options) -> None:
+def _send_one(settings: Settings, name: str, data: Mapping[str, Json], options: Options) -> None:
     draft = Draft(
         name,
         data,
@@ -286,7 +264,7 @@ def _send_one(settings: Settings, name: str, data: Mapping[str, Json], options: 
         raise typer.Exit(exit_code(answer))
 
 
-async def _exchange(settings: Settings, draft: Draft, options: _Options) -> bytes | None:
+async def _exchange(settings: Settings, draft: Draft, options: Options) -> bytes | None:
     async with asyncio.timeout(options.timeout), Client.opened(settings) as client:
         return await client.send(draft, wait=options.wait)
 
