@@ -75,9 +75,9 @@ _UNKNOWN = (
     "A licence write was sent, or may have been, and nobody knows what it did. Look at the"
     " appliance, then say what you saw. Do not send the licence again before that."
 )
-_REFUSED = "It refuses the courier's password; its commands have to wait."
+_REFUSED = "It refuses the courier's password; its commands wait."
 _NEW_PASSWORD = "Put the right one where its inventory says; it is taken up without a restart."  # noqa: S105  a sentence
-_RESTS = "It failed several times in a row and is left alone for a while; its commands have to wait."
+_RESTS = "It failed several times in a row and is left alone for a while; its commands wait."
 _PARKED = "Messages that were no valid commands, or could not be handled, are parked."
 
 
