@@ -17,7 +17,7 @@ from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
-from service.topology.connection import DISCONNECTED, Watch, closed
+from service.topology.connection import CONNECT_TIMEOUT, DISCONNECTED, Watch, closed
 
 if TYPE_CHECKING:
     import ssl
@@ -174,6 +174,8 @@ def _broker(url: URL, tls: ssl.SSLContext | None, watch: Watch) -> RabbitBroker:
         url.update_query({"name": f"courier {watch.name}"}),
         security=BaseSecurity(ssl_context=tls, use_ssl=True) if url.scheme == "amqps" else None,
         reconnect_interval=0.5,
+        # Without it a broker that takes the connection and says nothing is waited for for ever.
+        timeout=CONNECT_TIMEOUT,
         fail_fast=True,
         graceful_timeout=None,
         apply_types=False,

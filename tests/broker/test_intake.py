@@ -14,11 +14,14 @@ from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.topology import COMMANDS_EXCHANGE, PARKED, QUARANTINE, SQLITE_OWNER
 from service.topology.publisher import Publisher
+from tests.campaign.proxy import Link
 from tests.support.rabbit import Rabbit
 from tests.support.wait import until
 
 KEY = "courier.query-devices.v1"
 QUEUE = "courier.query-devices"
+_CONNECTIONS = 2
+"""For the work queues, and for the quarantine."""
 
 
 @asynccontextmanager
@@ -196,3 +199,28 @@ async def test_what_is_handed_back_keeps_its_order(
         queue = await channel.get_queue(QUEUE, ensure=False)
         came = [await queue.get(no_ack=True) for _ in bodies]
     assert bodies == [message.body for message in came]
+
+
+async def test_a_broker_that_takes_a_new_connection_and_is_silent_is_not_waited_for_for_ever(
+    connection: AbstractRobustConnection, amqp_url: str
+) -> None:
+    """Connections that were begun while nothing came back are given up, and begun again."""
+    settled = asyncio.Event()
+
+    async def settle(_: Delivery) -> None:
+        settled.set()
+
+    url = URL(amqp_url)
+    async with (
+        Link.opened(url.host or "", url.port or 0) as link,
+        consuming(str(url.with_port(link.port)), settle) as intake,
+    ):
+        link.cut()
+        link.heal()
+        link.half_open(["to-courier"])
+        await until(lambda: link.accepted >= 2 * _CONNECTIONS)
+        link.heal()
+        await until(lambda: intake.idle_reason is None, patience=25)
+        await feed(connection, b"1")
+        async with asyncio.timeout(10):
+            await settled.wait()
