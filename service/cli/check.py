@@ -13,17 +13,23 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from service.checks import Finding, State, document, ready, worst
+from service.checks import (
+    Finding,
+    State,
+    appliances,
+    broker,
+    document,
+    ledger,
+    ready,
+    worst,
+)
 from service.checks import settings as configured
-from service.checks.broker import PATIENCE as BROKER_PATIENCE
 from service.telemetry import configure, redact, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from service.messages.wire import Json
-
-__all__ = ["BROKER_PATIENCE", "check"]
 
 _COLOURS = {State.OK: "green", State.WARNING: "yellow", State.FAILED: "red"}
 _WIDE = 200
@@ -61,9 +67,6 @@ def check(
 
 
 async def _everything() -> list[Finding]:
-    # The other commands start twice as fast without what only this one and the service need.
-    from service.checks import appliances, broker, ledger  # noqa: PLC0415
-
     settings, found = configured.look()
     if settings is None:
         return found

@@ -10,6 +10,8 @@ from typing import Annotated
 
 import typer
 
+from service.demo.broker import BrokerUnavailable
+from service.demo.story import show
 from service.settings import PREFIX
 
 
@@ -23,8 +25,6 @@ def demo(
     The broker is COURIER_BROKER_URL if that is set, else Docker's, else a private RabbitMQ node on
     this machine. Exit code 0 when every command ended as it should.
     """
-    from service.demo.broker import BrokerUnavailable  # noqa: PLC0415  the service starts faster
-
     try:
         well = asyncio.run(_interruptible(install=install))
     except BrokerUnavailable as error:
@@ -41,6 +41,4 @@ async def _interruptible(*, install: bool) -> bool:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101  for the type checker: this is a coroutine
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    from service.demo.story import show  # noqa: PLC0415
-
     return await show(given=os.environ.get(f"{PREFIX}BROKER_URL"), may_install=install)

@@ -13,7 +13,7 @@ import typer
 from aio_pika.exceptions import AMQPError
 from pydantic import TypeAdapter, ValidationError
 
-from service.cli.check import BROKER_PATIENCE
+from service.checks.broker import PATIENCE as BROKER_PATIENCE
 from service.cli.durations import duration
 from service.cli.records import document, print_table, prospect, story
 from service.consumers.telling import event_message

@@ -5,14 +5,12 @@ from __future__ import annotations
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from service.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from service.simulator import Simulator
+from service.simulator import FieldError, Simulator
 
 
 def simulate(
@@ -49,8 +47,6 @@ def simulate(
     to misbehave, on the control page or by a script. Run the service against them with
     [bold]COURIER_APPLIANCES_FILE=simulated/appliances.toml courier serve[/bold].
     """
-    from service.simulator import FieldError, Simulator  # noqa: PLC0415  the service starts faster
-
     try:
         simulator = Simulator(
             fortiauthenticators=fortiauthenticators,

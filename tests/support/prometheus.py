@@ -17,6 +17,7 @@ from typing import Any, Final
 import httpx
 import yaml
 
+from tests.support import http
 from tests.support.packages import brought
 from tests.support.wait import until
 
@@ -176,7 +177,7 @@ async def scraping(target: str, directory: Path) -> AsyncIterator[Prometheus]:
         )
     try:
         address = await until(lambda: _address(log.read_text(), ended=process.returncode))
-        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+        async with http.visit(f"http://{address}") as client:
             yield Prometheus(client)
     finally:
         if process.returncode is None:

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import httpx
-
 from service.demo.broker import BrokerUnavailable, Node
+from tests.support import http
 from tests.support.packages import brought
 from tests.support.stand import ROOT, Process, Service, Stand
 
@@ -222,7 +221,7 @@ class Desk:
     def reasons(self) -> list[str]:
         """Why the service is not ready; none when it is."""
         url = f"http://127.0.0.1:{self.settings['HTTP_PORT']}/health/ready"
-        return list(httpx.get(url).json()["reasons"])
+        return list(http.get(url).json()["reasons"])
 
     @property
     def variables(self) -> dict[str, str]:

@@ -15,9 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import httpx
-
-from tests.support import eventlog
+from tests.support import eventlog, http
 from tests.support.canaries import Canaries, Told
 from tests.support.wait import until
 from tests.support.workflow import Workflow
@@ -120,7 +118,7 @@ class Service(Process):
         """What it shows over HTTP; nothing if it is not up."""
         if self.process.returncode is not None or not self.events("service-ready"):
             return []
-        async with httpx.AsyncClient(base_url=self.http) as client:
+        async with http.visit(self.http) as client:
             told = [(page, (await client.get(page)).text) for page in PAGES]
             state = json.loads(dict(told)[STATE]) if "{" in dict(told)[STATE] else {}
             for row in state.get("commands", [])[:10]:
@@ -138,7 +136,7 @@ class Appliances:
     process: Process
 
     async def books(self, name: str) -> Json:
-        async with httpx.AsyncClient(base_url=self.control) as client:
+        async with http.visit(self.control) as client:
             return dict((await client.get(f"/books/{name}")).raise_for_status().json())
 
     async def fault(self, name: str, **rule: object) -> None:
@@ -146,14 +144,14 @@ class Appliances:
 
     async def order(self, method: str, path: str, body: Json | None = None) -> None:
         """Do what the control page offers."""
-        async with httpx.AsyncClient(base_url=self.control) as client:
+        async with http.visit(self.control) as client:
             (await client.request(method, path, json=body)).raise_for_status()
 
     async def secrets(self) -> list[tuple[str, str]]:
         """Every secret that they had or gave out, with whose it is; none if they are gone."""
         if self.process.process.returncode is not None:
             return []
-        async with httpx.AsyncClient(base_url=self.control) as client:
+        async with http.visit(self.control) as client:
             names = [
                 each["name"] for each in (await client.get("/appliances")).json()["appliances"]
             ]

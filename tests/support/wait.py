@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 15.0
+_PATIENCE: Final = 30.0
 _BETWEEN: Final = 0.02
 
 

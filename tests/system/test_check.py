@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 import aio_pika
-import httpx
 import pytest
 
-from tests.support.rabbit import Rabbit
+from tests.support import http
+from tests.support.rabbit import QUICKER_RETRY, Rabbit
 from tests.support.stand import Appliances, Process, Service, Stand
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ async def test_check_looks_at_everything_while_the_service_runs(
     assert found["version"]["facts"]["identity"] == found["owner"]["facts"]["broker"]
     assert {"open_intents": 0, "unsettled": 0} == found["entries"]["facts"]
     assert before == len(service.lines), service.lines[before:]
-    async with httpx.AsyncClient(base_url=service.http) as client:
+    async with http.visit(service.http) as client:
         assert 200 == (await client.get("/health/ready")).status_code
     assert 0 == (await appliances.books("fac-1"))["refused_logins"]
 
@@ -197,14 +197,7 @@ async def test_check_names_what_stands_differently_and_changes_nothing_of_it(sta
     connection = await aio_pika.connect(stand.url)
     async with connection:
         channel = await connection.channel()
-        arguments: FieldTable = {
-            "x-queue-type": "quorum",
-            "x-message-ttl": 5,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-        }
-        await channel.declare_queue("courier.retry.1s", durable=True, arguments=arguments)
+        await channel.declare_queue("courier.retry.1s", durable=True, arguments=QUICKER_RETRY)
         parked: FieldTable = {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}
         await channel.declare_queue("courier.parked", durable=True, arguments=parked)
         message = aio_pika.Message(b"canary", delivery_mode=2)
@@ -298,7 +291,7 @@ PLAYED = ["fac-1", *TROUBLES, "fvc-5"]
 async def troubled(stand: Stand) -> Appliances:
     appliances = await stand.appliances("--fortiauthenticators", "2", "--fortivoices", "5")
     (appliances.inventory.parent / "fac-2.password").write_text("hunter2")
-    async with httpx.AsyncClient(base_url=appliances.control) as client:
+    async with http.visit(appliances.control) as client:
         (await client.post("/fvc-1/stop")).raise_for_status()
         for name, kind in (("fvc-2", "self-signed"), ("fvc-3", "expired"), ("fvc-4", "wrong-name")):
             answer = await client.put(f"/{name}/certificate", json={"kind": kind})

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import http
 from tests.support.stand import Appliances, Json, Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, licence
@@ -46,7 +47,7 @@ async def conclusion(workflow: Workflow, appliance: str) -> tuple[str, str | Non
 
 def steer(appliances: Appliances, method: str, path: str, body: Json | None = None) -> Json:
     """Ask something of the simulator's control page."""
-    answer = httpx.request(method, f"{appliances.control}{path}", json=body or {})
+    answer = http.request(method, f"{appliances.control}{path}", json=body or {})
     return dict(answer.raise_for_status().json())
 
 
@@ -55,7 +56,7 @@ def books(appliances: Appliances, name: str) -> Json:
 
 
 def fetched(service: Service, path: str) -> httpx.Response:
-    return httpx.get(f"{service.http}{path}").raise_for_status()
+    return http.get(f"{service.http}{path}").raise_for_status()
 
 
 @pytest.mark.parametrize("by_signal", [True, False], ids=["SIGHUP", "file"])

@@ -7,10 +7,10 @@ import uuid
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from aio_pika.abc import AbstractIncomingMessage
 
+from tests.support import http
 from tests.support.stand import Appliances, Service
 from tests.support.wait import until
 from tests.support.workflow import SOURCE, Workflow, command, licence, schema_of
@@ -243,7 +243,7 @@ async def test_a_story_can_be_read_from_its_lines_alone(
 
 async def test_health_says_ready_with_no_reasons(service: Service) -> None:
     """Probes can tell a living from a ready service."""
-    async with httpx.AsyncClient(base_url=service.http) as client:
+    async with http.visit(service.http) as client:
         live, ready = await client.get("/health/live"), await client.get("/health/ready")
     assert (200, 200) == (live.status_code, ready.status_code)
     assert {"status": "ready", "reasons": []} == ready.json()

@@ -9,13 +9,13 @@ from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import httpx
 import pytest
 import pytest_asyncio
 import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import http
 from tests.support.rabbit import Rabbit
 from tests.support.stand import ROOT, Appliances, Service, Stand
 from tests.support.wait import until
@@ -32,7 +32,7 @@ together = pytest.mark.asyncio(loop_scope="module")
 
 
 def families(service: Service) -> list[Metric]:
-    answer = httpx.get(f"{service.http}/metrics", timeout=1.0).raise_for_status()
+    answer = http.get(f"{service.http}/metrics", timeout=1.0).raise_for_status()
     return list(text_string_to_metric_families(answer.text))
 
 

@@ -9,11 +9,11 @@ from typing import Final, Literal
 from urllib.parse import urlsplit
 from uuid import uuid4
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
+from tests.support import http
 from tests.support.browser import Looked, browsing, looking
 from tests.support.canaries import Canaries
 from tests.support.stand import Appliances, Service, Stand
@@ -180,7 +180,7 @@ async def test_no_website_gets_at_the_page(browser: Browser, service: Service) -
     async with looking(browser, f"http://evil.example:{port}/") as looked:
         await expect(looked.page.locator("body")).to_contain_text("this machine only")
         assert DENIED in looked.complaints[0]
-    async with httpx.AsyncClient(base_url=service.http, headers={"host": "evil.example"}) as client:
+    async with http.visit(service.http, headers={"host": "evil.example"}) as client:
         assert [421] * 2 == [
             (await client.get(path)).status_code for path in ("/page/state", "/page/stream")
         ]
@@ -218,7 +218,7 @@ async def test_the_page_outlives_the_service(
         stuck[1].close()
         port = str(urlsplit(service.http).port)
         off = await shared_stand.service(HTTP_PORT=port, PAGE="false")
-        async with httpx.AsyncClient(base_url=off.http) as client:
+        async with http.visit(off.http) as client:
             assert "COURIER_PAGE=true" in (await client.get("/")).text
         assert 0 == await off.end()
         await expect(page.locator("#state")).to_have_text("no answer")

@@ -3,21 +3,17 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit, urlunsplit
 
 import aio_pika
-import httpx
 import pytest
 
 from tests.campaign.proxy import Link
-from tests.support.rabbit import Rabbit
+from tests.support import http
+from tests.support.rabbit import QUICKER_RETRY, Rabbit
 from tests.support.stand import Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, gather_answers, licence
-
-if TYPE_CHECKING:
-    from pamqp.common import FieldTable
 
 WorkflowOf = Callable[[], AbstractAsyncContextManager[Workflow]]
 with_others = pytest.mark.asyncio(loop_scope="module")
@@ -63,14 +59,7 @@ async def test_a_queue_that_differs_is_named_with_its_argument(stand: Stand) -> 
     connection = await aio_pika.connect(stand.url)
     async with connection:
         channel = await connection.channel()
-        arguments: FieldTable = {
-            "x-queue-type": "quorum",
-            "x-message-ttl": 5,
-            "x-dead-letter-exchange": "",
-            "x-dead-letter-strategy": "at-least-once",
-            "x-overflow": "reject-publish",
-        }
-        await channel.declare_queue("courier.retry.1s", durable=True, arguments=arguments)
+        await channel.declare_queue("courier.retry.1s", durable=True, arguments=QUICKER_RETRY)
         await channel.declare_exchange("courier.events", "fanout", durable=True)
     service = await stand.service(ready=False)
     assert 1 == await service.ended()
@@ -150,7 +139,7 @@ async def test_a_ledger_that_cannot_be_written_is_waited_for(
 ) -> None:
     """Another program locks it: not ready, nothing lost, and the command ends once it is free."""
     appliances, service = await stand.appliances(), await stand.service()
-    async with workflow_of() as workflow, httpx.AsyncClient(base_url=service.http) as client:
+    async with workflow_of() as workflow, http.visit(service.http) as client:
         locking = sqlite3.connect(stand.directory / "courier.db", isolation_level=None)
         locking.execute("BEGIN EXCLUSIVE")
         sent = command("activate-sms-license", {"appliance": "fac-1", "license": licence(1)})

@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
-import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import http
 from tests.support.stand import Service, Stand
 from tests.support.wait import until
 from tests.support.workflow import Heard, Json, Workflow, command, gather_answers, licence
@@ -30,7 +30,7 @@ def queries(count: int, appliance: str = "fvc-1") -> list[Json]:
 
 def state(service: Service, metric: str, appliance: str) -> str:
     """The state that a metric says an appliance is in."""
-    text = httpx.get(f"{service.http}/metrics").text
+    text = http.get(f"{service.http}/metrics").text
     (found,) = [
         sample.labels["state"]
         for family in text_string_to_metric_families(text)

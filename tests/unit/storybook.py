@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli import program
 
 Fields = dict[str, Any]
 
@@ -42,6 +42,6 @@ def shown(directory: Path, lines: list[Fields] | list[str], *options: str) -> st
     path = directory / "courier.log"
     given = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     path.write_bytes("\n".join(given).encode("utf-8", "surrogatepass"))
-    result = CliRunner().invoke(app, ["log", str(path), *options])
+    result = CliRunner().invoke(program(), ["log", str(path), *options])
     assert 0 == result.exit_code, result.output
     return result.stdout

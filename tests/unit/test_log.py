@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 from typer.testing import CliRunner
 
-from service.cli import app
+from service.cli import program
 from service.eventlog.reading import harmless, harmless_foreign, harmless_json
 from service.eventlog.showing import Paint, line_spans
 from service.eventlog.tail import LONGEST
@@ -215,7 +215,7 @@ def test_a_line_must_fit_all_that_is_asked_for(
 )
 def test_what_cannot_be_asked_is_wrong_usage(options: tuple[str, ...], named: str) -> None:
     """Exit code 2, and the option is named."""
-    result = CliRunner().invoke(app, ["log", "x.log", *options])
+    result = CliRunner().invoke(program(), ["log", "x.log", *options])
     assert 2 == result.exit_code
     assert named in result.output
 
@@ -240,7 +240,7 @@ def test_a_file_that_cannot_be_read_is_named(
         path.write_bytes(content)
     elif content is not None:
         path.mkdir()
-    result = CliRunner().invoke(app, ["log", str(path), *follow])
+    result = CliRunner().invoke(program(), ["log", str(path), *follow])
     assert (2, f"courier: {harmless(str(path))}: {why}\n") == (result.exit_code, result.stderr)
 
 
@@ -255,5 +255,5 @@ def test_a_file_that_was_cut_off_under_its_writer_is_read(tmp_path: Path) -> Non
     """It begins with zeros, which are no reason to call it no text."""
     path = tmp_path / "courier.log"
     path.write_bytes(bytes(70_000) + b"words\xff\r\n" + b"more")
-    result = CliRunner().invoke(app, ["log", str(path)])
+    result = CliRunner().invoke(program(), ["log", str(path)])
     assert (0, "words\\xff\nmore\n") == (result.exit_code, result.stdout)
