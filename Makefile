@@ -33,7 +33,8 @@ demo: $(STAMP)
 # shared machines do, is no fault of the service's.
 MEMORY := $(shell df --output=avail /dev/shm 2>/dev/null | awk '$$1 + 0 > 4e6 { print "/dev/shm" }')
 MEMORY := $(if $(shell grep ' /dev/shm [^ ]* [^ ]*noexec' /proc/mounts 2>/dev/null),,$(MEMORY))
-PYTEST := $(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+TESTING := $(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m
+PYTEST := $(TESTING) pytest --numprocesses 3 --dist loadfile
 
 test: $(STAMP)
 	@$(PYTEST)
@@ -46,11 +47,11 @@ coverage: $(STAMP)
 # COURIER_SOAK_COMMANDS and COURIER_SOAK_SEED choose another run.
 soak: $(STAMP)
 	@COURIER_SOAK_COMMANDS=$${COURIER_SOAK_COMMANDS:-20000} \
-	  $(BIN)/python -m pytest -s --no-header tests/system/test_soak.py
+	  $(TESTING) pytest -s --no-header tests/system/test_soak.py
 
 # CAMPAIGN='--schedules 20 --seed 7' chooses another one; its report stands in tests/campaign/report.
 campaign: $(STAMP)
-	@$(BIN)/python -m tests.campaign --report tests/campaign/report $(CAMPAIGN)
+	@$(TESTING) tests.campaign --report tests/campaign/report $(CAMPAIGN)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
