@@ -8,7 +8,7 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage soak campaign check lint dashboard requirements clean
+.PHONY: help setup demo test coverage soak campaign check lint dashboard contracts requirements clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands'
@@ -19,6 +19,7 @@ help:
 	@echo 'make lint          ruff, mypy, the direction of imports'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
+	@echo 'make contracts     contracts/asyncapi.yaml and the page of /docs anew, from the contracts'
 	@echo 'make requirements  pin the requirements in deploy/ anew'
 	@echo 'make clean         remove what all this left here'
 	@echo
@@ -92,6 +93,9 @@ venv-package:
 
 dashboard: $(STAMP)
 	@$(BIN)/python -m deploy.grafana.dashboard
+
+contracts: $(STAMP)
+	@$(BIN)/python -m deploy.asyncapi
 
 # From what pyproject.toml allows. With hatchling and editables pip builds the project itself without
 # downloading something that is not pinned.

@@ -4,40 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.resources import files
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from jsonschema import Draft202012Validator
 from rich.console import Console
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
+from service.published import schemas
 
 app = typer.Typer(
     help="The contracts of commands, events and event log: list, show, validate.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
-
-
-def root() -> Traversable:
-    """Find the contracts: inside the installed package, or beside it in a checkout."""
-    packaged = files("service") / "contracts"
-    return packaged if packaged.is_dir() else files("service") / ".." / "contracts"
-
-
-def schemas() -> dict[str, Traversable]:
-    """List the schema files by the type of the messages that they describe."""
-    found = {}
-    for kind in ("commands", "events"):
-        for folder in sorted((root() / kind).iterdir(), key=lambda item: item.name):
-            for file in folder.iterdir():
-                if file.name.endswith(".schema.json"):
-                    found[f"courier.{folder.name}.{file.name.split('.')[0]}"] = file
-    log = root() / "event-log" / "v1.schema.json"
-    return found | ({"event-log.v1": log} if log.is_file() else {})
 
 
 @app.command("list")

@@ -1,10 +1,11 @@
-"""The HTTP surface, read only: is the process alive, is it ready, and if not, why; metrics; a page.
+"""The HTTP surface, read only: is it alive, is it ready, if not, why; metrics; pages to look at.
 
 - `looks`: the page's routes, what it is told.
 - `standing`: how things stand, what needs a person, and what to do.
 - `streams`: what is new, by server-sent events.
 - `guard`: what browsers are told to keep to.
-- `page/`: the files that the browser gets.
+- `documents`: what the messages look like.
+- `page/`, `docs/`: the files that the browser gets.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from service.errors import ConfigurationError
+from service.web.documents import documents
 from service.web.guard import Guard
 from service.web.looks import Page, page_is_off
 
@@ -75,6 +77,7 @@ class Web:
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
             Route("/metrics", self._measure),
+            *documents(),
             *(page.routes(self._drop) if page else page_is_off()),
         ]
         self.app = Guard(Starlette(routes=routes), page.names if page else None)

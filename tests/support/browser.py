@@ -26,8 +26,9 @@ _QUIET = (
     "--disable-dev-shm-usage",
     # Letters that look the same everywhere: pictures are smaller.
     *("--disable-lcd-text", "--disable-font-subpixel-positioning"),
-    # A website's name that has this machine's address: DNS rebinding, without the DNS.
-    "--host-resolver-rules=MAP evil.example 127.0.0.1",
+    # A website's name that has this machine's address: DNS rebinding, without the DNS. Nothing else
+    # is to be had: what a page needs comes from where the page comes from.
+    "--host-resolver-rules=MAP evil.example 127.0.0.1, EXCLUDE 127.0.0.1, MAP * ~NOTFOUND",
 )
 
 

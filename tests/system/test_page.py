@@ -1,6 +1,7 @@
 """The page in a real browser: live, by keyboard, in the dark, on a phone, over a restart."""
 
 import asyncio
+import json
 import re
 import shlex
 import time
@@ -172,6 +173,31 @@ async def test_times_are_the_browsers_and_utc_when_pointed_at(looked: Looked) ->
     assert expected == await time_of.get_attribute("title")
     hour = (int(instant[11:13]) - int((await time_of.inner_text())[:2])) % 24
     assert hour in {4, 5}  # Toronto's
+
+
+@pytest.mark.parametrize(("scheme", "darkness"), [("light", "ffffff"), ("dark", "14181d")])
+async def test_the_messages_are_described_without_a_network(
+    scheme: Literal["light", "dark"], darkness: str, browser: Browser, service: Service
+) -> None:
+    """A reader finds a command, its fields, an example and what answers it; a phone is enough."""
+    async with looking(browser, f"{service.http}/docs", scheme=scheme, width=360) as looked:
+        page = looked.page
+        ground = await page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert darkness == bytes(int(part) for part in re.findall(r"\d+", ground)).hex()
+        assert 360 == await page.evaluate("document.documentElement.scrollWidth")
+        await page.get_by_role("link", name="activate-sms-license", exact=True).click()
+        section = page.locator("section:target")
+        await expect(section.get_by_role("heading")).to_contain_text("activate an SMS licence")
+        await expect(section.locator("tr", has_text="data.license")).to_contain_text("pattern")
+        await expect(section.locator("tr", has_text="data.dry_run")).to_contain_text("optional")
+        await expect(section.locator("pre").first).to_be_hidden()
+        await section.locator("summary").first.click()
+        shown = json.loads(await section.locator("pre").first.inner_text())
+        assert "courier.activate-sms-license.v1" == shown["type"]
+        await section.get_by_role("link", name="courier.activate-sms-license.finished.v1").click()
+        await expect(page.locator("section:target")).to_contain_text("data.conclusion")
+        assert [] == looked.complaints
+        assert {urlsplit(service.http).netloc} == looked.asked
 
 
 async def test_no_website_gets_at_the_page(browser: Browser, service: Service) -> None:
