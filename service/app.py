@@ -53,6 +53,8 @@ LAST_WORDS = 4.0
 """Seconds beyond the drain that closing everything may take."""
 LAST_MOMENT = 1.0
 """Seconds for work whose delivery is gone already, before the ledger is closed."""
+DOUBT = 3.0
+"""Seconds before new sessions that are refused at once mean that a permission is missing."""
 
 
 @dataclass(frozen=True)
@@ -174,6 +176,7 @@ def limits_of(settings: Settings) -> Limits:
             cooldown=settings.credentials_cooldown,
             idle=settings.session_idle,
             logins=settings.login_budget,
+            doubt=DOUBT,
         ),
         breaker_failures=settings.breaker_failures,
         share=max(1, settings.prefetch // 4),

@@ -24,11 +24,14 @@ class Rules:
             spent again on a request that was denied.
         idle: seconds without a request after which a session is closed.
         logins: how many logins an appliance gets at most within `LOGIN_WINDOW`.
+        doubt: seconds to wait before a session that was refused when it had just been opened is
+            taken for a sign of a missing permission: what ended it may end the next one, too.
     """
 
     cooldown: float
     idle: float
     logins: int
+    doubt: float
 
 
 class Secret(Protocol):

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import time
+from dataclasses import dataclass
 
 from service.telemetry import log
 
 _CONSECUTIVE = 60.0
 """Seconds after which a session's refusal has nothing to do with that of the one before."""
+
+
+@dataclass
+class _Refusals:
+    """How often an operation was refused in a row, each time by another session.
+
+    Attributes:
+        since: when the first one refused it.
+        again_at: when the next one shall be asked; None if nobody has waited yet.
+    """
+
+    since: float
+    count: int = 0
+    again_at: float | None = None
 
 
 class Permissions:
@@ -16,14 +32,16 @@ class Permissions:
     Args:
         appliance: whose account it is.
         memory: seconds for which a denial is believed without another login.
+        doubt: seconds to wait, once, before a new session's refusal is taken for a denial.
     """
 
-    def __init__(self, appliance: str, memory: float) -> None:
+    def __init__(self, appliance: str, memory: float, doubt: float) -> None:
         """Start without any knowledge."""
         self._appliance = appliance
         self._memory = memory
+        self._doubt = doubt
         self._allowed: set[str] = set()
-        self._refusals: dict[str, tuple[int, float]] = {}
+        self._refusals: dict[str, _Refusals] = {}
         self._denied: dict[str, float] = {}
         self._last_denial: dict[str, float] = {}
 
@@ -39,27 +57,40 @@ class Permissions:
         """Tell whether a refusal needs no explanation by a login."""
         return self._is_recent(self._denied.get(operation))
 
-    def count_refusal(self, operation: str, in_session: set[str]) -> bool:
+    def count_refusal(self, operation: str, in_session: set[str], *, age: float = math.inf) -> bool:
         """Tell whether a session's refusal is about the permission, so that no login will help.
 
         Args:
             operation: what was refused.
             in_session: what has worked in that session before.
+            age: seconds for which it has been open.
         """
         now = time.monotonic()
-        count, since = self._refusals.pop(operation, (0, now))
-        if operation in in_session or now - since > _CONSECUTIVE:
-            count = 0
+        found = self._refusals.pop(operation, None)
+        if found is None or operation in in_session or now - found.since > _CONSECUTIVE:
+            found = _Refusals(now)
         # One session may have been over. What has worked in an earlier one is given the benefit of
         # the doubt once more, but not where it is denied now and then: each doubt costs a login.
         doubt = operation in self._allowed and not self._is_recent(self._last_denial.get(operation))
-        if count < 1 + doubt:
-            self._refusals[operation] = (count + 1, now)
+        has_waited = found.again_at is not None
+        if found.count < 1 + doubt or (age < self._doubt and not has_waited):
+            found.count += 1
+            if age < self._doubt and not has_waited:
+                # A restart ends the sessions that are opened meanwhile as well.
+                found.again_at = now + self._doubt
+            self._refusals[operation] = found
             return False
         self._denied[operation] = self._last_denial[operation] = now
         self._allowed.discard(operation)
         log.warning("permission-denied", appliance=self._appliance, operation=operation)
         return True
+
+    def pause(self, operation: str) -> float:
+        """Give the seconds for which no session is worth being tried; 0 most often."""
+        found = self._refusals.get(operation)
+        if found is None or found.again_at is None:
+            return 0.0
+        return max(0.0, found.again_at - time.monotonic())
 
     def _is_recent(self, instant: float | None) -> bool:
         return instant is not None and time.monotonic() - instant < self._memory

@@ -5,7 +5,8 @@
 
 A refusal in a session means that it is over, or that the account lacks the permission; no answer
 says which. So a login is spent on finding out, and what a new session is refused as well is
-remembered as denied: the commands that follow cost no login.
+remembered as denied: the commands that follow cost no login. A session that is refused when it has
+just been opened makes everybody wait a moment before the next one: a restart ends several.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class Session(Generic[T]):
         self._logout = logout
         self._current: Opened[T] | None = None
         self._opening: asyncio.Task[Opened[T]] | None = None
-        self._permissions = Permissions(appliance, rules.cooldown)
+        self._permissions = Permissions(appliance, rules.cooldown, rules.doubt)
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
@@ -151,7 +152,7 @@ class Session(Generic[T]):
         Raises:
             Refused: `permission-denied`; a new session is refused as well.
         """
-        session = await self.opened()
+        session = await self._worth_trying(operation)
         rotations = 0
         while True:
             token = session.token
@@ -170,7 +171,7 @@ class Session(Generic[T]):
                 if self._is_denied(operation, session):
                     raise denied(self._appliance, answer.status)
                 self.give_up(session)
-            session = await self.opened()
+            session = await self._worth_trying(operation)
 
     @contextmanager
     def using(self, session: Opened[T]) -> Iterator[None]:
@@ -213,14 +214,19 @@ class Session(Generic[T]):
         if self._leaving:
             await asyncio.wait(self._leaving)
 
+    async def _worth_trying(self, operation: str) -> Opened[T]:
+        if pause := self._permissions.pause(operation):
+            await asyncio.sleep(pause)
+        return await self.opened()
+
     def _is_denied(self, operation: str, session: Opened[T]) -> bool:
         """Tell whether a refusal is about the permission: a login is not spent on it twice."""
-        if self._permissions.denied_lately(operation):
-            # A session that is seconds old has not expired, nor has one in which others work.
-            is_young = time.monotonic() - session.opened_at < _YOUNG
-            if is_young or (session.allowed and operation not in session.allowed):
-                return True
-        return self._permissions.count_refusal(operation, session.allowed)
+        age = time.monotonic() - session.opened_at
+        # A session that is seconds old has not expired, nor has one in which others work.
+        is_good = age < _YOUNG or (session.allowed and operation not in session.allowed)
+        if is_good and self._permissions.denied_lately(operation):
+            return True
+        return self._permissions.count_refusal(operation, session.allowed, age=age)
 
     def _leave(self, session: Opened[T], reason: str) -> None:
         """Forget a session at once, and tell the appliance so."""

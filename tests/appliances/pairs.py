@@ -40,7 +40,7 @@ def limited(
     *, cooldown: float = 300, idle: float = 600, logins: int = 10, breaker_failures: int = 5
 ) -> Limits:
     """Make the service's limits, the defaults unless said otherwise."""
-    rules = Rules(cooldown=cooldown, idle=idle, logins=logins)
+    rules = Rules(cooldown=cooldown, idle=idle, logins=logins, doubt=0)
     return Limits(rules, breaker_failures=breaker_failures, share=12)
 
 

@@ -85,6 +85,7 @@ def open_to(
     cooldown: float = 3600,
     idle: float = 3600,
     logins: int = 10,
+    doubt: float = 0,
 ) -> Session[str]:
-    rules = Rules(cooldown=cooldown, idle=idle, logins=logins)
+    rules = Rules(cooldown=cooldown, idle=idle, logins=logins, doubt=doubt)
     return Session("fvc-1", secret, rules, login=device.log_in, logout=device.log_out)

@@ -22,7 +22,7 @@ from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
 
 B = TypeVar("B")
 
-RULES = Rules(cooldown=300, idle=600, logins=10)
+RULES = Rules(cooldown=300, idle=600, logins=10, doubt=0)
 LIMITS = Limits(RULES, breaker_failures=5, share=12)
 Open = Callable[[], Awaitable[SqliteLedger]]
 """Opens a ledger's file anew."""

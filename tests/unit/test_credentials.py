@@ -24,7 +24,7 @@ def lines() -> Iterator[list[EventDict]]:
 
 
 def made(secret: FakeSecret, *, cooldown: float = 300, logins: int = 10) -> Credentials:
-    return Credentials("fvc-1", secret, Rules(cooldown=cooldown, idle=600, logins=logins))
+    return Credentials("fvc-1", secret, Rules(cooldown=cooldown, idle=600, logins=logins, doubt=0))
 
 
 def refused(credentials: Credentials) -> None:

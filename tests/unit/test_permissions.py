@@ -10,7 +10,7 @@ READ, WRITE = "devices", "upload"
 
 @pytest.fixture
 def permissions() -> Permissions:
-    return Permissions("fvc-1", 300)
+    return Permissions("fvc-1", 300, 0)
 
 
 def refused_in_new_sessions(permissions: Permissions, operation: str = READ) -> int:
@@ -91,6 +91,30 @@ def test_each_operation_is_a_permission_of_its_own(permissions: Permissions) -> 
     refused_in_new_sessions(permissions, READ)
     assert not permissions.denied_lately(WRITE)
     assert 3 == refused_in_new_sessions(permissions, WRITE)
+
+
+def test_new_sessions_that_are_refused_at_once_are_believed_after_a_while(clock: Clock) -> None:
+    """Whatever ended the first of them may have ended the others; it is asked once more, later."""
+    permissions = Permissions("fvc-1", 300, 3.0)
+    assert not permissions.count_refusal(READ, set(), age=50)
+    assert 0 == permissions.pause(READ)
+    assert not permissions.count_refusal(READ, set(), age=0.1)
+    assert 3 == pytest.approx(permissions.pause(READ), abs=0.1)
+    assert 0 == permissions.pause(WRITE)
+    clock.forward(3)
+    assert 0 == permissions.pause(READ)
+    assert permissions.count_refusal(READ, set(), age=0.1)
+
+
+def test_a_success_after_the_while_forgets_the_doubt(clock: Clock) -> None:
+    """The next time it is waited for again."""
+    permissions = Permissions("fvc-1", 300, 3.0)
+    for _ in range(3):
+        assert not permissions.count_refusal(READ, set(), age=0.1)
+        assert permissions.pause(READ)
+        clock.forward(3)
+        permissions.note_answered(READ, set(), works=True)
+        assert 0 == permissions.pause(READ)
 
 
 def test_a_denial_is_believed_for_the_cool_down(clock: Clock, permissions: Permissions) -> None:

@@ -1,6 +1,7 @@
 """One login for all who wait, renewed once, and never a loop of logins."""
 
 import asyncio
+import time
 
 import pytest
 
@@ -79,6 +80,33 @@ async def test_a_late_refusal_ends_no_newer_session(
     assert new is await session.opened()
     assert "session-2" == new.token
     assert ["right"] * 2 == device.logins
+
+
+async def test_a_restart_that_ends_several_sessions_is_no_missing_permission(
+    device: FakeDevice, secret: FakeSecret
+) -> None:
+    """Those that are opened meanwhile end at once; a moment later one lasts."""
+    session = open_to(device, secret, doubt=0.3)
+    asyncio.get_running_loop().call_later(0.2, setattr, device, "granting", True)
+    device.granting = False
+    answers = await asyncio.gather(*(session.call("read", device.send) for _ in range(5)))
+    assert [OK] * 5 == [answer.status for answer in answers]
+    assert 2 == len(device.logins)
+
+
+async def test_a_missing_permission_is_told_after_the_moment_by_one_login_for_all(
+    device: FakeDevice, secret: FakeSecret
+) -> None:
+    """However many ask; and those that ask later do not wait."""
+    session = open_to(device, secret, doubt=0.3)
+    device.granting = False
+    for least in (0.3, 0.0):
+        began = time.monotonic()
+        calls = (session.call("read", device.send) for _ in range(5))
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        assert [Refused] * 5 == [type(end) for end in ends]
+        assert 0 <= time.monotonic() - began - least < 0.2
+        assert 2 == len(device.logins)
 
 
 async def test_permission_that_a_new_session_lacks_too_is_denied(
