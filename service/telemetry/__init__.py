@@ -7,7 +7,8 @@ Whatever else tells of commands, the metrics and the page, listens to these line
 cannot tell another story.
 
 - `redaction`: what is secret, by name and by form.
-- `traces`: the same story for OpenTelemetry, where an exporter is configured; `otlp` makes it.
+- `traces`: the same story for OpenTelemetry, where an exporter is configured; `otlp` makes it,
+  `pacing` says how much of it.
 - `reading`, `stories`, `showing`: the way back, for `courier log`: a line, a story, their looks.
 """
 

@@ -1,11 +1,13 @@
-"""Spans made and exported with OpenTelemetry. The only module that knows it; see `traces`."""
+"""Spans made and exported with OpenTelemetry; see `traces`. It and `pacing` alone know it."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from contextlib import asynccontextmanager, contextmanager, suppress
 from contextvars import Context as Variables
+from functools import lru_cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -13,16 +15,19 @@ import requests
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.environment_variables import OTEL_TRACES_SAMPLER
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.sampling import ParentBased
 from opentelemetry.trace import Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from service.errors import CommandError, ConfigurationError
 from service.telemetry import log
+from service.telemetry.pacing import Paced
 from service.telemetry.redaction import redact
-from service.telemetry.traces import Kind, Place
+from service.telemetry.traces import NOTHING, Kind, Place
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -55,7 +60,9 @@ async def exporting() -> AsyncIterator[SpanTracer]:
 
     try:
         exporter = Exporter(tell)
-        provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        # Where the environment names a sampler, OpenTelemetry takes that one.
+        sampler = None if os.environ.get(OTEL_TRACES_SAMPLER) else ParentBased(Paced())
+        provider = TracerProvider(sampler, _resource(), shutdown_on_exit=False)
         provider.add_span_processor(BatchSpanProcessor(exporter))
     except (ValueError, OSError) as error:
         raise ConfigurationError(f"OTEL_ variables: {type(error).__name__}") from None
@@ -80,6 +87,9 @@ class SpanTracer:
 
     def span(self, name: str, kind: Kind, attributes: Attributes) -> AbstractContextManager[None]:
         """Begin a span below the one of the moment, and end it."""
+        above = trace.get_current_span()
+        if above.get_span_context().is_valid and not above.is_recording():
+            return NOTHING  # whatever is below it is not recorded either
         return self._begun(name, kind, attributes, None)
 
     def delivery(
@@ -115,7 +125,7 @@ class SpanTracer:
         self, name: str, kind: Kind, attributes: Attributes, above: Context | None
     ) -> Iterator[None]:
         with self._tracer.start_as_current_span(
-            redact(name),
+            _named(name),
             context=above,
             kind=_KINDS[kind],
             attributes=_told(attributes),
@@ -238,6 +248,11 @@ def _context_of(place: Place) -> SpanContext:
 def _fail(span: Span, error_type: str) -> None:
     span.set_attribute("error.type", error_type)
     span.set_status(Status(StatusCode.ERROR))
+
+
+@lru_cache(256)
+def _named(name: str) -> str:
+    return redact(name)
 
 
 def _told(attributes: Attributes) -> dict[str, str | int | float | bool]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from service.telemetry import traces
 from tests.support.collector import Collector, collecting, traced
 from tests.support.stand import Appliances, Service, Stand
 from tests.support.wait import until
@@ -117,6 +118,23 @@ async def test_a_collector_that_is_down_keeps_nothing_waiting(shared_stand: Stan
         assert 0 == await service.end()
         assert 6 > time.monotonic() - began, "OpenTelemetry itself would go on for longer"
     assert ["the last spans were not taken within 1 s"] == complaints(service)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "least", "most"), [("", 100, 120), ("always_on", 150, 150), ("always_off", 0, 0)]
+)
+async def test_how_many_traces_are_recorded_is_up_to_the_environment(
+    sampler: str, least: int, most: int, collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where it does not say, a pace is kept."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    async with traces.exported():
+        for _ in range(150):
+            with traces.delivery("process", None, {}), traces.span("work"):
+                pass
+    assert least <= len(collector.spans) // 2 <= most
+    assert 2 * len({span.trace for span in collector.spans}) == len(collector.spans)
 
 
 async def test_variables_that_make_no_sense_are_said_at_the_start(shared_stand: Stand) -> None:

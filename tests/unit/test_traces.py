@@ -8,7 +8,7 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased
 from opentelemetry.trace import StatusCode
 
 from service.appliances.session import Session
@@ -22,7 +22,9 @@ from service.messages.encode import Event
 from service.messages.wire import now, parse_json
 from service.telemetry import traces
 from service.telemetry.otlp import SpanTracer
+from service.telemetry.pacing import Paced
 from service.telemetry.traces import Kind, Place
+from tests.support.clock import Clock
 from tests.support.wait import until
 from tests.unit.device import FakeDevice
 from tests.unit.fakes import FakeFac, executing
@@ -174,6 +176,39 @@ def test_an_unsampled_span_is_a_place_all_the_same() -> None:
     assert here is not None
     assert (TRACE, "00") == (here.trace_id, here.traceparent[-2:])
     assert SENDER not in here.traceparent
+
+
+def test_below_an_unsampled_span_nothing_is_made() -> None:
+    """What a command that is not recorded does costs nothing more, and is the same place."""
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    with traces.made_by(SpanTracer(provider)), traces.delivery("process", None, {}):
+        above = traces.here()
+        with traces.span("POST /api", Kind.CLIENT, {}):
+            assert above == traces.here()
+            traces.note({"http.response.status_code": 200})
+            traces.fail("timeout")
+
+
+def test_traces_are_recorded_up_to_a_pace(clock: Clock) -> None:
+    """All after a quiet time, ten a second under load; a sampled sender is always followed."""
+    kept = InMemorySpanExporter()
+    provider = TracerProvider(ParentBased(Paced(rate=10, burst=100)), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(kept))
+
+    def recorded(count: int, sender: Place | None = None) -> int:
+        kept.clear()
+        for _ in range(count):
+            with traces.delivery("process", sender, {}):
+                pass
+        return len(kept.get_finished_spans())
+
+    with traces.made_by(SpanTracer(provider)):
+        assert 100 == recorded(200)
+        clock.forward(1)
+        assert 10 == recorded(200)
+        assert 200 == recorded(200, PLACE)
+        clock.forward(3600)
+        assert 100 == recorded(200)
 
 
 async def test_a_delivery_that_joins_points_to_the_first(
