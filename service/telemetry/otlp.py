@@ -128,11 +128,12 @@ class SpanTracer:
             _named(name),
             context=above,
             kind=_KINDS[kind],
-            attributes=_told(attributes),
             # What an exception says, and what stands in its traceback, may be secret.
             record_exception=False,
             set_status_on_exception=False,
         ) as span:
+            if span.is_recording():  # else nobody needs to know what it would say
+                span.set_attributes(_told(attributes))
             try:
                 yield
             except CommandError as error:
