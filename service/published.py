@@ -1,4 +1,4 @@
-"""The contracts as they are published: files, of which the service itself reads none."""
+"""The contracts as they are published: files that are shown, and by which no message is read."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
@@ -17,11 +18,11 @@ class _Refusals:
     """How often an operation was refused in a row, each time by another session.
 
     Attributes:
-        since: when the first one refused it.
-        again_at: when the next one shall be asked; None if nobody has waited yet.
+        last_at: when it was refused last.
+        again_at: when the next session shall be asked; None if nobody has waited yet.
     """
 
-    since: float
+    last_at: float
     count: int = 0
     again_at: float | None = None
 
@@ -67,16 +68,16 @@ class Permissions:
         """
         now = time.monotonic()
         found = self._refusals.pop(operation, None)
-        if found is None or operation in in_session or now - found.since > _CONSECUTIVE:
+        if found is None or operation in in_session or now - found.last_at > _CONSECUTIVE:
             found = _Refusals(now)
         # One session may have been over. What has worked in an earlier one is given the benefit of
         # the doubt once more, but not where it is denied now and then: each doubt costs a login.
         doubt = operation in self._allowed and not self._is_recent(self._last_denial.get(operation))
-        has_waited = found.again_at is not None
-        if found.count < 1 + doubt or (age < self._doubt and not has_waited):
-            found.count += 1
-            if age < self._doubt and not has_waited:
-                # A restart ends the sessions that are opened meanwhile as well.
+        # A restart ends the sessions that are opened meanwhile as well.
+        too_soon = age < self._doubt and found.again_at is None
+        if found.count < 1 + doubt or too_soon:
+            found.count, found.last_at = found.count + 1, now
+            if too_soon:
                 found.again_at = now + self._doubt
             self._refusals[operation] = found
             return False
@@ -91,6 +92,11 @@ class Permissions:
         if found is None or found.again_at is None:
             return 0.0
         return max(0.0, found.again_at - time.monotonic())
+
+    async def wait(self, operation: str) -> None:
+        """Wait for as long."""
+        if pause := self.pause(operation):
+            await asyncio.sleep(pause)
 
     def _is_recent(self, instant: float | None) -> bool:
         return instant is not None and time.monotonic() - instant < self._memory

@@ -23,7 +23,7 @@ from service.appliances.answers import Meaning, denied
 from service.appliances.credentials import Credentials, CredentialsRefused
 from service.appliances.permissions import Permissions
 from service.appliances.ports import MAX_WAIT, NotSent, Status, Superseded
-from service.appliances.visit import visit
+from service.appliances.visit import note_session
 from service.errors import Code, CourierError, Failed, Waiting
 from service.telemetry import log, traces
 
@@ -152,7 +152,8 @@ class Session(Generic[T]):
         Raises:
             Refused: `permission-denied`; a new session is refused as well.
         """
-        session = await self._worth_trying(operation)
+        await self._permissions.wait(operation)
+        session = await self.opened()
         rotations = 0
         while True:
             token = session.token
@@ -171,7 +172,8 @@ class Session(Generic[T]):
                 if self._is_denied(operation, session):
                     raise denied(self._appliance, answer.status)
                 self.give_up(session)
-            session = await self._worth_trying(operation)
+            await self._permissions.wait(operation)
+            session = await self.opened()
 
     @contextmanager
     def using(self, session: Opened[T]) -> Iterator[None]:
@@ -213,11 +215,6 @@ class Session(Generic[T]):
             self._leave(self._current, reason)
         if self._leaving:
             await asyncio.wait(self._leaving)
-
-    async def _worth_trying(self, operation: str) -> Opened[T]:
-        if pause := self._permissions.pause(operation):
-            await asyncio.sleep(pause)
-        return await self.opened()
 
     def _is_denied(self, operation: str, session: Opened[T]) -> bool:
         """Tell whether a refusal is about the permission: a login is not spent on it twice."""
@@ -276,9 +273,7 @@ class Session(Generic[T]):
         self.credentials.note_accepted()
         self._current = Opened(token)
         self._look_later(self._current, self._idle)
-        current = visit.get()
-        if current is not None:
-            current.session_told = True
+        note_session()
         took = round((time.perf_counter() - began) * 1000, 1)
         log.info("session-opened", appliance=self._appliance, duration_ms=took)
         return self._current
@@ -289,9 +284,7 @@ class Session(Generic[T]):
             task.exception()  # everyone who waited was told; nobody may be left to fetch it
 
     def _tell_reuse(self) -> None:
-        current = visit.get()
-        if current is not None and not current.session_told:
-            current.session_told = True
+        if note_session():
             log.info("session-reused", appliance=self._appliance)
 
 

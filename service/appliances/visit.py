@@ -23,3 +23,12 @@ class Visit:
 
 visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
 """The visit of the command that is being run here; None for whoever asks without one."""
+
+
+def note_session() -> bool:
+    """Note that the event log says which session is used; tell whether it had still to be said."""
+    current = visit.get()
+    if current is None or current.session_told:
+        return False
+    current.session_told = True
+    return True

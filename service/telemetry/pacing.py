@@ -23,8 +23,8 @@ BURST = 100.0
 class Paced(Sampler):
     """Records traces up to a pace: a thousand a minute tell no more than the first hundred.
 
-    To record one costs an eighth of what its command costs; this keeps a courier that has much to
-    do from doing less because it is looked at.
+    To record one costs about a sixth of what its command costs; this keeps a courier that has
+    much to do from doing less because it is looked at.
 
     Args:
         rate, burst: see `RATE` and `BURST`.

@@ -29,11 +29,6 @@ ROOT: Final = Path(__file__).parents[2]
 FILES: Final = ROOT / "service" / "web" / "page"
 SLUG: Final = re.compile(r"[a-z]+(?:-[a-z]+)+")
 OWN: Final = frozenset({"localhost", "127.0.0.1", "::1", "courier.local"})
-DOCUMENTS: Final = {
-    "/docs": "text/html; charset=utf-8",
-    "/docs/style.css": "text/css; charset=utf-8",
-    "/docs/asyncapi.yaml": "application/yaml",
-}
 PATHS: Final = ["/", "/page/state", "/page/page.js", "/page/commands/1", "/page/nothing"]
 Json = dict[str, Any]
 
@@ -120,16 +115,6 @@ async def test_every_answer_keeps_the_browser_in_bounds(
         answer.headers["referrer-policy"],
         answer.headers["cache-control"],
     )
-
-
-@pytest.mark.parametrize("path", DOCUMENTS)
-async def test_what_messages_look_like_is_told_to_everybody(path: str, courier: Courier) -> None:
-    """With the page or without, under any name: it is no secret."""
-    for page in (courier.page, None):
-        async with asking(courier.served(page), "courier.example") as client:
-            answer = await client.get(path)
-            assert (200, DOCUMENTS[path]) == (answer.status_code, answer.headers["content-type"])
-            assert answer.content
 
 
 @pytest.mark.parametrize("path", PATHS)
