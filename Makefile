@@ -8,18 +8,21 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage soak campaign check lint dashboard contracts requirements clean
+.PHONY: help setup demo test coverage soak campaign check lint dashboard contracts \
+  contracts-check requirements clean
 
 help:
-	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands'
+	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands;'
+	@echo '                   STAY=1 keeps it all running afterwards, until Ctrl-C'
 	@echo 'make test          all tests; starts a RabbitMQ of its own'
 	@echo 'make coverage      all tests, and which branches they take: at least 95 %'
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
 	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
-	@echo 'make lint          ruff, mypy, the direction of imports'
+	@echo 'make lint          ruff, mypy, the direction of imports, contracts-check'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
 	@echo 'make contracts     contracts/asyncapi.yaml and the page of /docs anew, from the contracts'
+	@echo 'make contracts-check   whether they keep what their last published version promised'
 	@echo 'make requirements  pin the requirements in deploy/ anew'
 	@echo 'make clean         remove what all this left here'
 	@echo
@@ -28,7 +31,7 @@ help:
 setup: $(STAMP)
 
 demo: $(STAMP)
-	@$(BIN)/courier demo
+	@$(BIN)/courier demo $(if $(STAY),--stay)
 
 # Tests write to memory where there is room for it: a disk that stalls for seconds, as those of
 # shared machines do, is no fault of the service's.
@@ -59,6 +62,7 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory contracts-check
 
 # What the tests run must not have changed what is committed.
 check: $(STAMP)
@@ -96,6 +100,10 @@ dashboard: $(STAMP)
 
 contracts: $(STAMP)
 	@$(BIN)/python -m deploy.asyncapi
+
+# `.venv/bin/python -m deploy.compatibility --publish VERSION` records the next one to keep.
+contracts-check: $(STAMP)
+	@$(BIN)/python -m deploy.compatibility
 
 # From what pyproject.toml allows. With hatchling and editables pip builds the project itself without
 # downloading something that is not pinned.

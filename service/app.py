@@ -8,6 +8,7 @@ import signal
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from service.appliances.http import Http
 from service.appliances.inventory import Inventory, Limits
 from service.consumers.intake import Intake
 from service.consumers.settling import Settling
+from service.consumers.telling import tell_page
 from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
@@ -106,6 +108,7 @@ async def running(
             inventory,
             ledger,
             source=settings.source,
+            tell=partial(tell_page, publisher),
             retry_delays=settings.retry_delays,
             command_ttl=settings.command_ttl,
             recovery_ttl=settings.recovery_ttl,

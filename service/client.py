@@ -15,12 +15,13 @@ from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
 
 from service.consumers.telling import CONTENT_TYPE
 from service.errors import ConfigurationError
+from service.messages.encode import page_type
 from service.messages.wire import Json, format_instant
-from service.topology import COMMANDS_EXCHANGE
+from service.topology import COMMANDS_EXCHANGE, EVENTS_EXCHANGE
 from service.topology.connection import closed, connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from aio_pika.abc import AbstractExchange, AbstractIncomingMessage, AbstractQueue
 
@@ -45,6 +46,11 @@ class Draft:
     source: str = "/courier/cli"
     correlation_id: str | None = None
     expires_in: float | None = None
+
+    @property
+    def streams(self) -> bool:
+        """Tell whether pages come before the event that ends it."""
+        return self.data.get("stream") is True
 
     def document(self) -> dict[str, Json]:
         """Make the CloudEvent."""
@@ -72,6 +78,7 @@ class Client:
         self._exchange = exchange
         self._replies = replies
         self._waiting: dict[str, asyncio.Future[bytes]] = {}
+        self._pages: dict[tuple[str, str], Callable[[bytes], None]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -132,7 +139,29 @@ class Client:
         finally:
             del self._waiting[key]
 
+    async def hear_pages(self, draft: Draft, hear: Callable[[bytes], None]) -> None:
+        """Be told the pages of a command that is sent after this, each before its answer.
+
+        Args:
+            draft: the command.
+            hear: called with each page's event, as it came; one that comes twice is heard twice.
+        """
+        event_type = page_type(str(draft.document()["type"]))
+        key = f"{event_type}.page.{draft.data['appliance']}"
+        await self._replies.bind(EVENTS_EXCHANGE, key)
+        self._pages[draft.source, draft.id] = hear
+
     async def _on_reply(self, message: AbstractIncomingMessage) -> None:
+        if message.exchange == EVENTS_EXCHANGE:
+            self._on_page(message.body)
+            return
         answer = self._waiting.get(message.correlation_id or "")
         if answer is not None and not answer.done():
             answer.set_result(message.body)
+
+    def _on_page(self, body: bytes) -> None:
+        """Pass a page on, unless it is another's: all of an appliance come by here."""
+        command = json.loads(body)["data"]["command"]
+        hear = self._pages.get((command["source"], command["id"]))
+        if hear is not None:
+            hear(body)

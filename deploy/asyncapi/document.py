@@ -26,6 +26,7 @@ SCHEMA_FORMAT: Final = "application/schema+json;version=draft-2020-12"
 _BINDING: Final = "0.3.0"
 _REJECTED: Final = "command.rejected"
 _SETTLED: Final = ".settled"
+_PAGE: Final = ".page"
 _EXAMPLES: Final = ("smallest", "fullest")
 _APPLIANCE: Final = {
     "description": "The appliance's name in the courier's inventory; bind `*` for all.",
@@ -36,6 +37,7 @@ Commands go to the exchange `courier.commands`, with their CloudEvents `type` as
 Every valid command ends in exactly one `finished` event on the exchange `courier.events`, and
 whatever is no valid command in a `rejected` event; both are also sent to the command's AMQP
 `reply_to`, with its `correlation_id`. An event may come more than once, always with the same `id`.
+The pages of a streamed query and what a person settles go to the exchange `courier.events` only.
 
 A subscriber's queue must be unbounded or drop its oldest messages (`x-overflow: drop-head`): one
 that is full and rejects (`reject-publish`) stops the results of everybody.
@@ -130,7 +132,7 @@ def document() -> Json:
             "reply": {
                 "address": None,
                 "description": "The queue that a command's AMQP reply_to names.",
-                "messages": {each.key: _ref(each) for each in events if not _is_settled(each)},
+                "messages": {each.key: _ref(each) for each in events if _is_end(each)},
             },
         },
         "operations": {
@@ -177,7 +179,9 @@ def _event_channel(contract: Contract) -> Json:
         address = "rejected.{reason}"
         reasons = contract.schema["$defs"]["data"]["properties"]["reason"]["description"]
         parameters = {"reason": {"description": reasons}}
-    elif _is_settled(contract):
+    elif contract.name.endswith(_PAGE):
+        address = "page.{appliance}"
+    elif contract.name.endswith(_SETTLED):
         address = "{verdict}.{appliance}"
         parameters["verdict"] = _listed(contract, "verdict")
     else:
@@ -268,8 +272,9 @@ def _message(contract: Contract) -> Json:
     return made
 
 
-def _is_settled(contract: Contract) -> bool:
-    return contract.name.endswith(_SETTLED)
+def _is_end(contract: Contract) -> bool:
+    """Tell what a command ends by, and what is sent to a `reply_to` as well."""
+    return not contract.name.endswith((_PAGE, _SETTLED))
 
 
 def _ref(contract: Contract) -> Json:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 
 from service.appliances.answers import Kind, Meaning, Operation, problem, unexpected
 from service.appliances.credentials import CredentialsRefused
+from service.appliances.readings import of_answer
 from service.appliances.session import Opened, Session, status_of
 from service.messages.results import SmsBalance
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from contextlib import AbstractAsyncContextManager
 
     from pydantic import SecretStr
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
     from service.appliances.answers import Answer, Request
     from service.appliances.credentials import Rules, Secret
     from service.appliances.http import Http
-    from service.appliances.ports import Status
+    from service.appliances.ports import Reading, Status
 
 # The trailing slash is part of the path: without it the server redirects and the body is lost.
-_PATH = "/api/v1/fortiguardmessages/"
+RESOURCE = "fortiguardmessages"
+_PATH = f"/api/v1/{RESOURCE}/"
 BALANCE = Operation(
     "balance",
     "GET",
@@ -55,11 +58,13 @@ ACTIVATE = Operation(
 
 
 class FortiAuthenticator:
-    """`SmsLicensing` on a FortiAuthenticator.
+    """`SmsLicensing` and `StatusReadings` on a FortiAuthenticator.
 
     A session is a connection whose credentials were accepted once: Basic knows no other. So a
     wrong key is tried by one request, not by every command that waits.
     """
+
+    resources = (RESOURCE,)
 
     def __init__(self, http: Http, *, username: str, secret: Secret, rules: Rules) -> None:
         """Keep the parts; nothing is sent yet."""
@@ -72,10 +77,20 @@ class FortiAuthenticator:
 
     async def balance(self) -> SmsBalance:
         """Read the balance. See `SmsLicensing`."""
-        answer = await self.session.call(BALANCE.name, lambda session: self._send(BALANCE, session))
+        answer = await self._ask_balance()
         if answer.meaning is not Meaning.DONE:
             raise problem(answer, self.name)
         return _balance(answer)
+
+    async def login_says(self) -> None:
+        """Tell nothing: Basic has no login that would. See `StatusReadings`."""
+
+    async def readings(self, names: Sequence[str]) -> list[Reading]:
+        """Pass on the answer to the balance, the one thing there is. See `StatusReadings`."""
+        answer = await self._ask_balance()
+        if answer.meaning is Meaning.DENIED:
+            raise problem(answer, self.name)
+        return [of_answer(name, answer) for name in names]
 
     async def activate(self, license_key: SecretStr) -> None:
         """Send the licence once. See `SmsLicensing`."""
@@ -116,6 +131,9 @@ class FortiAuthenticator:
         if answer.meaning not in {Meaning.DONE, Meaning.DENIED}:
             raise problem(answer, self.name)
         return header
+
+    async def _ask_balance(self) -> Answer:
+        return await self.session.call(BALANCE.name, lambda session: self._send(BALANCE, session))
 
     async def _send(
         self, operation: Operation, session: Opened[str], **request: Unpack[Request]

@@ -6,26 +6,27 @@ What the guide leaves open is assumed here as `ASSUMED` comments say.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from service.appliances import phones
+from service.appliances import fabric, listing, phones
 from service.appliances.answers import (
     Kind,
     Meaning,
     Operation,
-    http_date,
     problem,
     unexpected,
 )
+from service.appliances.cookie import session_cookie
 from service.appliances.credentials import CredentialsRefused
-from service.appliances.ports import Upload
+from service.appliances.ports import Part, Reading, Upload
 from service.appliances.session import Opened, Session, status_of
 from service.errors import AnswerLost, Failed
 from service.messages.results import DeviceIdentity
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from typing_extensions import Unpack
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from service.appliances.http import Http
     from service.appliances.ports import Status
     from service.messages.commands import LicenseFile
-    from service.messages.results import DeviceList
     from service.messages.wire import Json
 
 # Section "HTTP response codes": 403 is a missing session or a missing permission. ASSUMED: so is
@@ -70,7 +70,8 @@ APPLY = Operation(
 # ASSUMED: no logout is documented; this is the login's name turned round. An appliance that does
 # not know it says so, and nobody minds.
 LOGOUT = Operation("logout", "POST", "/api/v1/VoiceadminLogout", Kind.STEP)
-_COOKIE = "apscookie"
+_AHEAD = 2
+"""Pages of a list that are asked for while an earlier one is worked on."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,9 @@ class Login:
 
 
 class FortiVoice:
-    """`VoiceLicensing` and `DeviceInventory` on a FortiVoice."""
+    """`VoiceLicensing`, `DeviceInventory` and `StatusReadings` on a FortiVoice."""
+
+    resources = fabric.RESOURCES
 
     def __init__(self, http: Http, *, username: str, secret: Secret, rules: Rules) -> None:
         """Keep the parts; nothing is sent yet."""
@@ -96,6 +99,14 @@ class FortiVoice:
     async def identity(self) -> DeviceIdentity:
         """Tell what login said. See `VoiceLicensing`."""
         return (await self.session.opened()).token.identity
+
+    async def login_says(self) -> DeviceIdentity:
+        """Tell what login said. See `StatusReadings`."""
+        return await self.identity()
+
+    async def readings(self, names: Sequence[str]) -> list[Reading]:
+        """Read Fabric resources. See `StatusReadings` and the module `fabric`."""
+        return await fabric.Fabric(self.session, self._send, _IN_SESSION).read(names)
 
     async def authorise(self) -> None:
         """Get an upload token and leave it. See `VoiceLicensing`."""
@@ -146,20 +157,25 @@ class FortiVoice:
         except Failed as error:
             raise AnswerLost(error.code, error.message, status=error.status) from None
 
-    async def devices(
-        self, *, search: str | None, unassigned_only: bool, start: int, limit: int
-    ) -> DeviceList:
-        """List phones page by page. See `DeviceInventory` and the module `phones`."""
+    def devices(
+        self, *, search: str | None, unassigned_only: bool, start: int, limit: int | None
+    ) -> AsyncGenerator[Part]:
+        """List phones page by page. See `DeviceInventory` and the module `listing`."""
 
-        async def page(offset: int, size: int) -> dict[str, Json]:
+        async def read_page(offset: int, size: int) -> dict[str, Json]:
             params = phones.query(search, unassigned_only, offset, size)
             answer = await self.session.call(
                 DEVICES.name, lambda session: self._send(DEVICES, session, params=params)
             )
             return _envelope(answer, self.name)
 
-        return await phones.read(
-            page, search=search, unassigned_only=unassigned_only, start=start, limit=limit
+        return listing.read(
+            read_page,
+            wanted=partial(phones.is_asked_for, search=search, unassigned_only=unassigned_only),
+            start=start,
+            limit=limit,
+            # Only where there may be many pages; one place is left to those who come meanwhile.
+            ahead=min(_AHEAD, self.http.concurrency - 1) if limit is None else 0,
         )
 
     async def check(self) -> None:
@@ -186,7 +202,7 @@ class FortiVoice:
         )
         if answer.meaning is Meaning.NO_CREDENTIALS:
             raise CredentialsRefused(self.name, answer.status)
-        body, cookie = _object(answer, self.name), _session_cookie(answer)
+        body, cookie = _object(answer, self.name), session_cookie(answer)
         # ASSUMED: a well-formed answer without a session is a no as well, and not to be repeated.
         if not cookie or not _is_well(body):
             raise CredentialsRefused(self.name, answer.status)
@@ -215,40 +231,12 @@ class FortiVoice:
             )
         if answer.meaning is Meaning.NO_SESSION:
             return answer  # what a stranger is given is no rotation
-        rotated = _session_cookie(answer)
+        rotated = session_cookie(answer)
         if rotated and rotated != session.token.cookie:
             self.session.replace(session, Login(rotated, session.token.identity))
         elif rotated == "":
             self.session.give_up(session)
         return answer
-
-
-def _session_cookie(answer: Answer) -> str | None:
-    """Find the session in `Set-Cookie`, as `name=value` and undecoded.
-
-    Returns:
-        None when nothing is said about it, "" when the appliance says that it is over.
-    """
-    said: str | None = None
-    for header in answer.headers.get_list("Set-Cookie"):
-        pair, *attributes = header.split(";")
-        name, _, value = pair.strip().partition("=")
-        if name.lower().startswith(_COOKIE):
-            over = value in {"", "0&0", "0%260"} or any(_is_past(part) for part in attributes)
-            said = (said or "") if over else f"{name}={value}"
-    return said
-
-
-def _is_past(attribute: str) -> bool:
-    """Tell an attribute by which a server ends a cookie (RFC 6265, section 5.2)."""
-    name, _, value = attribute.strip().lower().partition("=")
-    if name == "expires":
-        instant = http_date(value)
-        return instant is not None and instant <= time.time()
-    try:
-        return name == "max-age" and float(value) <= 0
-    except ValueError:
-        return False
 
 
 def _object(answer: Answer, name: str) -> dict[str, Json]:

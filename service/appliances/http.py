@@ -71,6 +71,7 @@ class Http:
         writing: held by the one who writes.
 
     Attributes:
+        concurrency: requests in flight at once, at most.
         in_flight: requests that are being answered now.
     """
 
@@ -88,6 +89,7 @@ class Http:
     ) -> None:
         """Build the client; nothing is sent yet."""
         self.name = name
+        self.concurrency = concurrency
         self.in_flight = 0
         self._dated = ("", 0.0, 0.0)
         self.breaker = Breaker(name, failures=breaker_failures)

@@ -1,4 +1,4 @@
-"""FortiVoice's list of phones: the query, the pages, and a row → a `Device`.
+"""FortiVoice's list of phones: the query of a page, its rows, and a row → a `Device`.
 
 Source: FortiVoice 6.4.0 REST API Reference Guide, "Resource: DeviceSip_phone".
 """
@@ -10,22 +10,32 @@ import re
 from typing import TYPE_CHECKING
 
 from service.appliances.answers import unexpected
-from service.messages.results import Device, DeviceList, Extension
+from service.messages.results import Device
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from service.appliances.answers import Answer
     from service.messages.wire import Json
-
-PAGE_SIZE = 500
-MAX_PAGES = 500
-"""A list that is longer than this many pages, or never ends, is cut and told as incomplete."""
 
 _UNASSIGNED = {
     "compoundSearch": [
         {"searchValues": [{"filter_content": 1}], "filter_type": 1, "is_negated": False}
     ]
+}
+_TEXTS = {
+    "mac": "mkey",
+    "phone_type": "phone_type",
+    "name": "name",
+    "description": "description",
+    "profile": "phone_profile",
+    "ip": "device_ip",
+    "info": "phone_info",
+    "last_register": "last_register",
+    "expiration": "expiration",
+}
+_EXTENSION = {
+    "id": "associated_id",
+    "number": "associated_number",
+    "display_name": "associated_display_name",
 }
 _ASSIGNED = {1: True, 2: False}
 _REGISTERED = {1: True, 0: False}
@@ -71,56 +81,12 @@ def parse_lenient(answer: Answer) -> Json:
     return document
 
 
-async def read(
-    page: Callable[[int, int], Awaitable[dict[str, Json]]],
-    *,
-    search: str | None,
-    unassigned_only: bool,
-    start: int,
-    limit: int,
-) -> DeviceList:
-    """Read pages until there is nothing left or `limit` rows were read.
+def rows_of(body: dict[str, Json]) -> list[dict[str, Json]]:
+    """Find a page's rows.
 
-    The appliance may cap the page size, so the offset advances by the rows that came. No phone is
-    listed twice. `complete` says whether the rows agree with the appliance's own count.
-
-    Args:
-        page: reads one page, given its offset and size.
-        search: checked here once more, in case a firmware ignores it.
-        unassigned_only: checked once more, too.
-        start: rows to leave out.
-        limit: rows to read at most.
+    Raises:
+        Failed: `unexpected-answer`; there is something else where they belong.
     """
-    found: dict[str, Device] = {}
-    offset, end, total, repeated = start, start + limit, None, False
-    finished = False
-    for _ in range(MAX_PAGES):
-        body = await page(offset, min(PAGE_SIZE, end - offset))
-        rows = _rows(body)
-        total = _count(body.get("totalRemoteCount"), total)
-        for row in rows[: end - offset]:
-            key = str(row.get("mkey") or f"row {offset}.{len(found)}")
-            repeated |= key in found
-            found.setdefault(key, _device(row))
-        offset += min(len(rows), end - offset)
-        more = body.get("nextPage") is True
-        finished = not rows or (total is not None and offset >= total and not more)
-        if finished or offset >= end:
-            break
-    left = not finished and (total is None or offset < total)
-    agree = total is None or (offset <= max(total, start) and (left or offset >= total))
-    return DeviceList(
-        devices=tuple(
-            device for device in found.values() if _matches(device, search, unassigned_only)
-        ),
-        total=total,
-        start=start,
-        next=offset if left else None,
-        complete=agree and not repeated and (finished or offset >= end),
-    )
-
-
-def _rows(body: dict[str, Json]) -> list[dict[str, Json]]:
     rows = body.get("collection")
     if rows in (None, "", "[]"):
         return []
@@ -132,9 +98,9 @@ def _rows(body: dict[str, Json]) -> list[dict[str, Json]]:
     return found
 
 
-def _count(value: Json, before: int | None) -> int | None:
-    number = _number(value)
-    return before if number is None else number
+def total_of(body: dict[str, Json]) -> int | None:
+    """Read how many rows there are in all, as the appliance counts; None if it does not say."""
+    return _number(body.get("totalRemoteCount"))
 
 
 def _number(value: Json) -> int | None:
@@ -143,43 +109,42 @@ def _number(value: Json) -> int | None:
     return int(text) if text.isdecimal() and len(text) <= 16 and int(text) < 2**53 else None
 
 
-def _device(row: dict[str, Json]) -> Device:
+def device_of(row: dict[str, Json]) -> Device:
     """Map a row; any field may be missing, and "no value" is an empty string."""
-    extension = Extension(
-        id=_text(row, "associated_id"),
-        number=_text(row, "associated_number"),
-        display_name=_text(row, "associated_display_name"),
-    )
-    has_extension = any((extension.id, extension.number, extension.display_name))
-    return Device(
-        mac=_text(row, "mkey"),
-        phone_type=_text(row, "phone_type"),
-        name=_text(row, "name"),
-        description=_text(row, "description"),
-        assigned=_enum(row, "unassigned", _ASSIGNED),
-        profile=_text(row, "phone_profile"),
-        extension=extension if has_extension else None,
-        ip=_text(row, "device_ip"),
-        info=_text(row, "phone_info"),
-        registered=_enum(row, "registration_status", _REGISTERED),
-        last_register=_text(row, "last_register"),
-        expiration=_text(row, "expiration"),
+    extension = _texts(row, _EXTENSION)
+    return Device.model_validate(
+        {
+            **_texts(row, _TEXTS),
+            "assigned": _enum(row.get("unassigned"), _ASSIGNED),
+            "registered": _enum(row.get("registration_status"), _REGISTERED),
+            "extension": extension if any(extension.values()) else None,
+        }
     )
 
 
-def _text(row: dict[str, Json], name: str) -> str | None:
-    value = row.get(name)
+def _texts(row: dict[str, Json], names: dict[str, str]) -> dict[str, str | None]:
+    # Inventories are long: what most values are is looked at first, and without a call.
+    return {
+        name: value or None
+        if isinstance(value := row.get(key), str) and value.isascii()
+        else _text(value)
+        for name, key in names.items()
+    }
+
+
+def _text(value: Json) -> str | None:
     # A lone surrogate is legal in JSON and in no encoding.
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and value else None
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else None
 
 
-def _enum(row: dict[str, Json], name: str, meanings: dict[int, bool]) -> bool | None:
+def _enum(value: Json, meanings: dict[int, bool]) -> bool | None:
     """Translate the vendor's number; one that is not documented is not known."""
-    number = _number(row.get(name))
+    number = value if type(value) is int else _number(value)
     return None if number is None else meanings.get(number)
 
 
-def _matches(device: Device, search: str | None, unassigned_only: bool) -> bool:
+def is_asked_for(device: Device, *, search: str | None, unassigned_only: bool) -> bool:
+    """Check once more what the query asked for, in case a firmware ignores it."""
     if unassigned_only and device.assigned is True:
         return False
     if not search or device.mac is None:

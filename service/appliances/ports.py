@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from service.errors import Code, Failed
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from pydantic import SecretStr
 
     from service.messages.commands import LicenseFile
-    from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
+    from service.messages.results import Device, DeviceIdentity, SmsBalance
+    from service.messages.wire import Json
 
 
+NOT_AVAILABLE = "not-available"
+"""What is said of a resource that an appliance does not have."""
 MAX_WAIT = 5.0
 """Seconds that a delivery may wait in memory for others; after that it waits in the broker."""
 
@@ -135,19 +139,82 @@ class VoiceLicensing(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of a list, and how the list stands with it.
+
+    Attributes:
+        devices: those that no part before had, at most 500.
+        rows: of the appliance's list that were read so far, the ones left out not counted.
+        total: rows that there are in all, as the appliance counts; None if it does not say.
+        next: the row at which a later reading would go on; None when nothing is left.
+        complete: whether the list has been read as far as was asked, and agrees with the count.
+    """
+
+    devices: tuple[Device, ...]
+    rows: int
+    total: int | None
+    next: int | None
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an appliance answered when it was asked for one of its resources.
+
+    Attributes:
+        name: the vendor's name of the resource.
+        status: the answer's HTTP status; None if it was not asked for.
+        raw: the body, as it came; None where there is an error.
+        error: why there is no body to pass on: a code and a sentence.
+    """
+
+    name: str
+    status: int | None = None
+    raw: Json = field(default=None, repr=False)
+    error: tuple[str, str] | None = None
+
+    @classmethod
+    def missing(cls, name: str, status: int | None = None) -> Reading:
+        """Say that the appliance does not have it."""
+        return cls(name, status, error=(NOT_AVAILABLE, "the appliance has no such resource"))
+
+
+@runtime_checkable
+class StatusReadings(Protocol):
+    """An appliance that says something about itself, in words that the vendor does not explain."""
+
+    @property
+    def resources(self) -> Sequence[str]:
+        """The names of what it can be asked for."""
+        ...
+
+    async def login_says(self) -> DeviceIdentity | None:
+        """Tell which device this is, as far as a login says it."""
+        ...
+
+    async def readings(self, names: Sequence[str]) -> list[Reading]:
+        """Read some of its resources, in this order; what one does not give harms no other.
+
+        Raises:
+            Refused: `permission-denied`; the account may read none of them.
+        """
+        ...
+
+
 @runtime_checkable
 class DeviceInventory(Protocol):
     """A phone system that lists its phones."""
 
-    async def devices(
-        self, *, search: str | None, unassigned_only: bool, start: int, limit: int
-    ) -> DeviceList:
-        """List phones.
+    def devices(
+        self, *, search: str | None, unassigned_only: bool, start: int, limit: int | None
+    ) -> AsyncGenerator[Part]:
+        """List phones as they arrive, each once; at least one part comes.
 
         Args:
             search: part of a MAC address, with or without colons, in any case.
             unassigned_only: only phones that no extension has.
             start: how many rows to leave out at the beginning.
-            limit: how many rows to read at most.
+            limit: how many rows to read at most; None for all.
         """
         ...

@@ -22,8 +22,9 @@ from service.ledger import Record, Settlement
 from service.ledger.care import Care, Wanted
 from service.messages.commands import explain
 from service.messages.encode import SETTLED, Event, settled_event, settled_type
-from service.messages.events import CommandRef, Note, Person, Verdict
+from service.messages.events import CommandRef
 from service.messages.results import Conclusion
+from service.messages.settled import Note, Person, Verdict
 from service.messages.wire import format_instant, now
 from service.settings import Settings
 from service.telemetry import configure, redact

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import sys
 import uuid
@@ -14,15 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Literal, get_type_hints
 
 import typer
 from pydantic import TypeAdapter, ValidationError
-from rich.console import Console
 
 from service.cli.bulk import Bulk, send_bulk
 from service.cli.bulk.rows import described
-from service.client import Client, Draft
+from service.cli.single import send_one
+from service.client import Draft
 from service.messages.commands import MAX_FILE_BYTES
-from service.messages.encode import read_finished
-from service.messages.events import Finished
-from service.messages.results import Conclusion
 from service.messages.wire import Json, UriReference
 from service.settings import Settings
 from service.telemetry import configure
@@ -32,15 +28,8 @@ if TYPE_CHECKING:
 
     _Describes = Callable[..., dict[str, Json]]
 
-NO_ANSWER = 3
 _URI: TypeAdapter[str] = TypeAdapter(UriReference)
 _PRINTABLE = re.compile(r"[!-~]{1,128}")
-_EXIT_CODES = {
-    Conclusion.SUCCEEDED: 0,
-    Conclusion.REFUSED: 1,
-    Conclusion.FAILED: 1,
-    Conclusion.UNKNOWN: NO_ANSWER,
-}
 
 app = typer.Typer(
     help="Send one command. With [bold]--wait[/bold] the event that ends it is printed as JSON,"
@@ -185,7 +174,13 @@ def query_devices(
         bool, typer.Option("--unassigned-only", help="Only phones that no extension has.")
     ] = False,
     start: Annotated[int, typer.Option(min=0, help="Rows to leave out at the beginning.")] = 0,
-    limit: Annotated[int, typer.Option(min=1, max=5000, help="Rows to read at most.")] = 500,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, max=5000, help="Rows to read at most; 500, or all of a stream."),
+    ] = None,
+    stream: Annotated[
+        bool, typer.Option("--stream", help="Tell all phones, in pages as they arrive.")
+    ] = False,
 ) -> dict[str, Json]:
     """List the phones of a FortiVoice."""
     return {
@@ -194,12 +189,26 @@ def query_devices(
         "start": start,
         "limit": limit,
         "search": search,
+        "stream": stream,
     }
+
+
+@_sends("query-appliance-status")
+def query_appliance_status(
+    *,
+    appliance: Appliance = None,
+    resource: Annotated[
+        list[str] | None,
+        typer.Option(help="One of the vendor's names; repeat it for several. All, if none."),
+    ] = None,
+) -> dict[str, Json]:
+    """Pass on what an appliance says about itself, as it says it."""
+    return {"appliance": appliance, "resources": [*resource] if resource else None}
 
 
 _FROM_ROWS = ("license", "file")
 """Fields that no two rows share."""
-_OPTIONAL = "search"
+_OPTIONAL = ("search", "limit", "resources")
 
 
 def _send(name: str, data: Mapping[str, Json], options: Options) -> None:
@@ -224,9 +233,17 @@ def _send(name: str, data: Mapping[str, Json], options: Options) -> None:
         )
         send_bulk(settings, name, given, bulk)
     for field in data:
-        if field not in given and field != _OPTIONAL:
+        if field not in given and field not in _OPTIONAL:
             raise typer.BadParameter("is missing", param_hint=f"--{field}")
-    _send_one(settings, name, given, options)
+    draft = Draft(
+        name,
+        given,
+        id=options.id or str(uuid.uuid4()),
+        source=options.source,
+        correlation_id=options.correlation_id,
+        expires_in=options.expires_in,
+    )
+    send_one(settings, draft, wait=options.wait, timeout=options.timeout)
 
 
 def _check(options: Options) -> None:
@@ -239,37 +256,3 @@ def _check(options: Options) -> None:
         _URI.validate_python(options.source)
     except ValidationError:
         raise typer.BadParameter("must be a URI reference", param_hint="--source") from None
-
-
-def _send_one(settings: Settings, name: str, data: Mapping[str, Json], options: Options) -> None:
-    draft = Draft(
-        name,
-        data,
-        id=options.id or str(uuid.uuid4()),
-        source=options.source,
-        correlation_id=options.correlation_id,
-        expires_in=options.expires_in,
-    )
-    sys.stderr.write(f"courier: sending {name} with --id {draft.id}\n")
-    try:
-        answer = asyncio.run(_exchange(settings, draft, options))
-    except TimeoutError:
-        sys.stderr.write(
-            f"courier: no answer within {options.timeout:g} s; the command may be carried out all"
-            f" the same. Send it again with --id {draft.id} to hear of it.\n"
-        )
-        raise typer.Exit(NO_ANSWER) from None
-    if answer is not None:
-        Console().print_json(answer.decode())
-        raise typer.Exit(exit_code(answer))
-
-
-async def _exchange(settings: Settings, draft: Draft, options: Options) -> bytes | None:
-    async with asyncio.timeout(options.timeout), Client.opened(settings) as client:
-        return await client.send(draft, wait=options.wait)
-
-
-def exit_code(answer: bytes) -> int:
-    """Say by exit code how a command ended."""
-    result = read_finished(answer)
-    return _EXIT_CODES[Conclusion(result.conclusion)] if isinstance(result, Finished) else 1

@@ -23,6 +23,7 @@ from service.topology import (
     OWN_PREFIX,
     PARKED,
     QUARANTINE,
+    WORK_LIMIT,
     retry_name,
     work_queues,
 )
@@ -65,6 +66,7 @@ class Story:
         known_since: since when there has been such a command; None if the AMQP message does not
             tell.
         deliveries: how often the broker has brought this very message before.
+        exhausted: it comes from a work queue whose deliveries it has used up.
         expired: the broker dead-lettered it because the producer's `expiration` passed.
     """
 
@@ -76,6 +78,7 @@ class Story:
     known_since: datetime | None
     deliveries: int
     redelivered: bool
+    exhausted: bool
     expired: bool
 
     @classmethod
@@ -85,6 +88,7 @@ class Story:
         received_at = _instant(headers.get(RECEIVED_AT), ahead=_PUT_BACK)
         ages = [age for age in (_instant(headers.get(PARKED_AT)), _sent_at(raw)) if age]
         deliveries = _number(headers.get("x-delivery-count"))
+        exhausted = _died(headers.get("x-death"), "delivery_limit")
         return cls(
             attempts=_number(headers.get(ATTEMPT)),
             received_at=received_at or now(),
@@ -95,9 +99,10 @@ class Story:
             known_since=received_at or min(ages, default=None),
             deliveries=deliveries,
             redelivered=bool(raw.redelivered or deliveries or received_at)
-            or _died(headers.get("x-death"), "delivery_limit")
+            or exhausted
             # A replay: what had used up its deliveries before it was parked may have run.
             or headers.get(REASON) == Reason.DELIVERY_LIMIT,
+            exhausted=exhausted,
             expired=queue == QUARANTINE and _died(headers.get("x-death"), "expired"),
         )
 
@@ -108,6 +113,7 @@ class Story:
             self.received_at,
             delayed=self.delayed,
             attempts=self.attempts,
+            deliveries=self.deliveries + (WORK_LIMIT + 1 if self.exhausted else 0),
             had_intent=self.had_intent,
             redelivered=self.redelivered,
             inherited=self.redelivered and first_connection,
@@ -160,8 +166,12 @@ def parked_copy(raw: IncomingMessage, reason: str, queue: str) -> Message:
     return copy
 
 
-async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None:
-    """Publish an event, and after its confirm the same to the one who asked for an answer."""
+async def announce(publisher: Publisher, event: Event) -> float:
+    """Publish an event to whoever is bound for it.
+
+    Returns:
+        How long the broker took to confirm it, in milliseconds.
+    """
     began = time.perf_counter()
     with spans.sending(EVENTS_EXCHANGE, event.routing_key):
         message = event_message(event)
@@ -169,7 +179,18 @@ async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None
         await publisher.publish_until_confirmed(
             message, exchange=EVENTS_EXCHANGE, routing_key=event.routing_key
         )
-    took = round((time.perf_counter() - began) * 1000, 1)
+    return round((time.perf_counter() - began) * 1000, 1)
+
+
+async def tell_page(publisher: Publisher, event: Event) -> None:
+    """Publish what is told before a command's end; it goes to no `reply_to`."""
+    took = await announce(publisher, event)
+    log.debug("page-told", event_id=event.id, duration_ms=took)
+
+
+async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None:
+    """Publish an event, and after its confirm the same to the one who asked for an answer."""
+    took = await announce(publisher, event)
     log.info("result-told", event_id=event.id, duration_ms=took)
     queue = raw.reply_to
     if not queue:

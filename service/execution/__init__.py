@@ -4,13 +4,16 @@
 - `received`: what a delivery brings, and what it may be told: the event, or to come back later.
 - `ending`: how a command ends, stored before it is told.
 - `plans`: which handler, port and result belong to which command.
-- `intent`: the ledger as a handler sees it.
+- `intent`: the ledger as a handler sees it; `pages`: whoever asked, as it sees them.
+- `line`: the order of licence writes at each appliance.
 - `flight`: the work runs in tasks that no delivery owns; a redelivery joins them.
 """
 
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -18,6 +21,8 @@ from service.appliances.visit import Visit, visit
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
 from service.execution.ending import Endings, out_of_time, undetermined
 from service.execution.intent import LedgerIntent
+from service.execution.line import Lines
+from service.execution.pages import EventPages
 from service.execution.plans import PLANS
 from service.execution.received import Received, Retry
 from service.handlers import Outcome
@@ -27,12 +32,13 @@ from service.messages.wire import now
 from service.telemetry import log, traces
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from pydantic import BaseModel
 
     from service.appliances.inventory import Inventory
+    from service.execution.line import Place
     from service.execution.plans import Plan
     from service.ledger import Ledger, Told
     from service.messages.commands import Command
@@ -44,6 +50,23 @@ _MET = 10_000
 """Commands that are remembered while the ledger is new."""
 
 
+@dataclass(frozen=True, repr=False)
+class _Run:
+    """One delivery of a command on its way through a handler.
+
+    Attributes:
+        place: in the line of those who write at the appliance; None if it writes nothing.
+        visit: what it does there.
+    """
+
+    received: Received
+    plan: Plan
+    intent: LedgerIntent
+    pages: EventPages
+    place: Place | None
+    visit: Visit = field(default_factory=Visit)
+
+
 class Execution:
     """Runs commands.
 
@@ -51,6 +74,7 @@ class Execution:
         inventory: the appliances.
         ledger: what was intended and told.
         source: the `source` of the events.
+        tell: tells an event before a command's end; returns when the broker has it.
         retry_delays: seconds, in the order in which they are taken; the last one repeats.
         command_ttl: seconds from first receipt, for commands that say no `expirytime`.
         recovery_ttl: seconds for which an announced write is read back.
@@ -62,6 +86,7 @@ class Execution:
         ledger: Ledger,
         *,
         source: str,
+        tell: Callable[[Event], Awaitable[None]],
         retry_delays: Sequence[int],
         command_ttl: float,
         recovery_ttl: float,
@@ -70,9 +95,12 @@ class Execution:
         self._inventory = inventory
         self._ledger = ledger
         self._endings = Endings(ledger, source)
+        self._source = source
+        self._tell = tell
         self._delays = retry_delays
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
+        self._lines = Lines()
         self._met: dict[tuple[str, str], None] = {}
 
     async def settle(self, received: Received) -> Event | Retry:
@@ -84,26 +112,12 @@ class Execution:
         Raises:
             Rejection: `id-conflict`; the id was used for other content.
         """
-        command = received.command
-        plan = PLANS[type(command.data)]
-        if self._ledger.is_new and not received.redelivered:
-            self._meet(command.key)
-        told, intent = await self._known(command, plan)
-        if told is not None:
-            return self._endings.tell_again(command, told)
-        if not intent.open:
-            if self._may_be_lost(received, plan):
-                return await self._endings.end(received, plan, undetermined(plan, command, intent))
-            if received.expired or self.deadline(received) <= now():
-                return await self._endings.end(received, plan, out_of_time(plan, received))
-        current, reads_back = Visit(), intent.open
-        outcome = await self._run(plan, command, intent, current)
-        # Waiting costs none, unless the write was sent before there was something to wait for.
-        waited = isinstance(outcome, Waiting) and (reads_back or not intent.open)
-        attempts = received.attempts + (current.requests > 0 and not waited)
-        if isinstance(outcome, Outcome):
-            return await self._endings.end(received, plan, outcome, attempts)
-        return await self._later(received, plan, intent, outcome, attempts)
+        plan = PLANS[type(received.command.data)]
+        name = received.command.data.appliance
+        writes = plan.writes(received.command.data)
+        # Before anything is awaited: the line is in the order of arrival.
+        with self._lines.joined(name) if writes else nullcontext() as place:
+            return await self._settle(received, plan, place)
 
     def deadline(self, received: Received) -> datetime:
         """Say until when a command may be begun."""
@@ -124,6 +138,33 @@ class Execution:
             return await self._endings.end(received, plan, undetermined(plan, command, intent))
         raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
+    async def _settle(self, received: Received, plan: Plan, place: Place | None) -> Event | Retry:
+        command = received.command
+        if plan.streams(command.data):
+            # Nobody knows what those deliveries told: no two readings have the same number.
+            received = replace(received, attempts=received.attempts + received.deliveries)
+        if self._ledger.is_new and not received.redelivered:
+            self._meet(command.key)
+        told, intent = await self._known(command, plan)
+        if told is not None:
+            return self._endings.tell_again(command, told)
+        if not intent.open:
+            if self._may_be_lost(received, plan):
+                return await self._endings.end(received, plan, undetermined(plan, command, intent))
+            if received.expired or self.deadline(received) <= now():
+                return await self._endings.end(received, plan, out_of_time(plan, received))
+        number = received.attempts + 1
+        pages = EventPages(command, source=self._source, attempt=number, tell=self._tell)
+        run, reads_back = _Run(received, plan, intent, pages, place), intent.open
+        outcome = await self._run(run)
+        # Waiting costs none, unless a write was sent or a page told before.
+        idle = (reads_back or not intent.open) and pages.told is None
+        waited = isinstance(outcome, Waiting) and idle
+        attempts = received.attempts + (run.visit.requests > 0 and not waited)
+        if isinstance(outcome, Outcome):
+            return await self._endings.end(received, plan, outcome, attempts, pages.told)
+        return await self._later(run, outcome, attempts)
+
     async def _known(self, command: Command, plan: Plan) -> tuple[Told | None, LedgerIntent]:
         entry = await self._ledger.find(command.key)
         if entry is None:
@@ -132,55 +173,51 @@ class Execution:
             raise Rejection(Reason.ID_CONFLICT, [("/id", "was used for another command before")])
         return entry.told, LedgerIntent(self._ledger, command, plan.before, entry.intent)
 
-    async def _run(
-        self, plan: Plan, command: Command, intent: LedgerIntent, current: Visit
-    ) -> Outcome[BaseModel] | CommandError:
+    async def _run(self, run: _Run) -> Outcome[BaseModel] | CommandError:
         """Call the handler; say how the command ended, or why it must come back."""
         began = time.perf_counter()
-        token = visit.set(current)
+        asked, intent = run.received.command.data, run.intent
+        token = visit.set(run.visit)
         try:
-            return await self._call(plan, command, intent)
+            return await self._call(run)
         except Refused as error:
             if intent.open:
                 return error
-            return Outcome(plan.untouched(command.data), Conclusion.REFUSED, error)
+            return Outcome(run.plan.untouched(asked), Conclusion.REFUSED, error)
         except CommandError as error:
             return error
         except Exception:  # noqa: BLE001  the one place where a bug must not end the service
             log.exception("internal-error")
             if intent.open:
-                return undetermined(plan, command, intent)
+                return undetermined(run.plan, run.received.command, intent)
             why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
-            return Outcome(plan.untouched(command.data), Conclusion.FAILED, why)
+            return Outcome(run.plan.untouched(asked), Conclusion.FAILED, why)
         finally:
             visit.reset(token)
-            if current.requests:
+            if run.visit.requests:
                 log.info(
                     "appliance-answered",
-                    requests=current.requests,
-                    status=current.status,
+                    requests=run.visit.requests,
+                    status=run.visit.status,
                     duration_ms=round((time.perf_counter() - began) * 1000, 1),
                 )
 
-    async def _call(self, plan: Plan, command: Command, intent: LedgerIntent) -> Outcome[BaseModel]:
-        name = command.data.appliance
-        async with self._inventory.visiting(name, plan.port) as appliance:
-            if not plan.writes(command.data):
-                return await plan.handler(command.data, appliance, intent)
+    async def _call(self, run: _Run) -> Outcome[BaseModel]:
+        plan, asked, intent = run.plan, run.received.command.data, run.intent
+        async with self._inventory.visiting(asked.appliance, plan.port) as appliance:
+            if not plan.recorded:
+                return await plan.handler(asked, appliance, run.pages)
+            if run.place is None:
+                return await plan.handler(asked, appliance, intent)
+            await run.place.first()
             async with appliance.writing():
-                if not intent.open and await self._ledger.has_open_intent(name):
-                    raise IntentOpen(name)
-                return await plan.handler(command.data, appliance, intent)
+                if not intent.open and await self._ledger.has_open_intent(asked.appliance):
+                    raise IntentOpen(asked.appliance)
+                return await plan.handler(asked, appliance, intent)
 
-    async def _later(
-        self,
-        received: Received,
-        plan: Plan,
-        intent: LedgerIntent,
-        error: CommandError,
-        attempts: int,
-    ) -> Event | Retry:
+    async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""
+        received, plan, intent = run.received, run.plan, run.intent
         if intent.open:
             left = self._recovery_ttl - intent.age
             # Who only waited for a slot has not read back yet, and others wait for the intent.
@@ -208,7 +245,7 @@ class Execution:
             outcome = out_of_time(plan, received)
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
-        return await self._endings.end(received, plan, outcome, attempts)
+        return await self._endings.end(received, plan, outcome, attempts, run.pages.told)
 
     def _turn(self, error: CommandError, attempts: int, left: float) -> int:
         """Choose the delay whose turn it is, or a longer one where the appliance asks for that.

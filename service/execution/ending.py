@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from service.execution.received import Received
     from service.ledger import Ledger
     from service.messages.commands import Command
+    from service.messages.results import Streamed
 
 _LEVELS = {
     Conclusion.SUCCEEDED: logging.INFO,
@@ -50,8 +51,17 @@ class Endings:
         plan: Plan,
         outcome: Outcome[BaseModel],
         attempts: int | None = None,
+        told: Streamed | None = None,
     ) -> Event:
-        """Store how a licence command ended, and make the event that says how it ended."""
+        """Store how a licence command ended, and make the event that says how it ended.
+
+        Args:
+            received: the command.
+            plan: how it is carried out.
+            outcome: how it ended.
+            attempts: how many were made; those of earlier deliveries only, if not given.
+            told: how far a list was told in pages.
+        """
         command = received.command
         finished_at = max(now(), received.received_at)  # whatever the clock was set to meanwhile
         envelope, why = command.envelope, outcome.why
@@ -63,22 +73,22 @@ class Endings:
             started_at=received.received_at,
             finished_at=finished_at,
             error=_told(why),
-            **dict(outcome.body),
+            **{**dict(outcome.body), **({"stream": told} if told else {})},
         )
         end = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
         # The first end stays, and only what is stored is told.
-        told = await self._ledger.conclude(command, end) if plan.recorded else end
-        if told != end:
-            return self.tell_again(command, told)
+        stored = await self._ledger.conclude(command, end) if plan.recorded else end
+        if stored != end:
+            return self.tell_again(command, stored)
         log.log(
             _LEVELS[outcome.conclusion],
             "command-finished",
-            conclusion=told.conclusion,
+            conclusion=stored.conclusion,
             error_code=why.code.value if why else None,
             attempt=data.attempts,
             duration_ms=round((finished_at - received.received_at).total_seconds() * 1000),
         )
-        return self._event(command, told)
+        return self._event(command, stored)
 
     def tell_again(self, command: Command, told: Told) -> Event:
         """Make the event from what was stored: the same id and the same data."""

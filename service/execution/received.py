@@ -19,7 +19,8 @@ class Received:
     Attributes:
         received_at: when the courier first saw the command.
         delayed: it has waited in a retry queue since then.
-        attempts: how many deliveries before this one sent a request.
+        attempts: how many deliveries before this one sent a request, as far as they could say so.
+        deliveries: how many brought this very message before, and did not come to their end.
         had_intent: a retry copy says that a write was announced.
         redelivered: this or an earlier process had it before.
         inherited: it was an earlier process, as far as the connection tells.
@@ -33,6 +34,7 @@ class Received:
     received_at: datetime
     delayed: bool = False
     attempts: int = 0
+    deliveries: int = 0
     had_intent: bool = False
     redelivered: bool = False
     inherited: bool = False

@@ -1,8 +1,9 @@
 """One async function per command: what is asked + a port → an outcome.
 
 A handler knows no broker, no HTTP and no settings. It raises what the port raises, unless it knows
-better what that means for its command. Before a write it records its intent; when it is called
-with an intent that was recorded earlier, it reads back instead of writing.
+better what that means for its command. A licence command comes with its `WriteIntent`: before a
+write it records it; called with one that was recorded earlier, it reads back instead of writing. A
+query comes with `Pages`, for what is told before its end.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 from service.messages.results import Conclusion
 
 if TYPE_CHECKING:
+    from service.appliances.ports import Part
     from service.errors import CommandError
 
 Body_co = TypeVar("Body_co", covariant=True)
@@ -39,6 +41,14 @@ class Heard:
     """What the appliance said to a write: success, unless there is an error."""
 
     error: CommandError | None
+
+
+class Pages(Protocol):
+    """Whoever asked, as a handler sees it that has something to tell before the end."""
+
+    async def tell(self, part: Part) -> None:
+        """Tell a part of a list; when this returns, it is told for good."""
+        ...
 
 
 class WriteIntent(Protocol[Before]):

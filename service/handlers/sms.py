@@ -15,12 +15,12 @@ from service.messages.results import Balance, Conclusion, Effect, SmsActivation,
 
 if TYPE_CHECKING:
     from service.appliances.ports import SmsLicensing
-    from service.handlers import WriteIntent
+    from service.handlers import Pages, WriteIntent
     from service.messages.commands import ActivateSmsLicense, QuerySmsBalance
 
 
 async def query_sms_balance(
-    _asked: QuerySmsBalance, appliance: SmsLicensing, _intent: WriteIntent[SmsBalance]
+    _asked: QuerySmsBalance, appliance: SmsLicensing, _pages: Pages
 ) -> Outcome[Balance]:
     """Read the balance."""
     balance = await appliance.balance()

@@ -37,6 +37,7 @@ from service.messages.wire import (
     Identity,
     Instant,
     NotNull,
+    ResourceNames,
     Traceparent,
     Tracestate,
     UriReference,
@@ -115,6 +116,18 @@ class QueryDevices(CommandData):
     unassigned_only: bool = False
     start: Count = 0
     limit: Annotated[int, Field(ge=1, le=5000)] = 500
+    stream: bool = False
+
+    @property
+    def most(self) -> int | None:
+        """How many rows to read at most; None for all, as a stream has no limit unless given."""
+        return None if self.stream and "limit" not in self.model_fields_set else self.limit
+
+
+class QueryApplianceStatus(CommandData):
+    """Read what an appliance says about itself; its answers are passed on, not explained."""
+
+    resources: Annotated[ResourceNames | None, NotNull] = None
 
 
 COMMANDS: dict[str, type[CommandData]] = {
@@ -122,6 +135,7 @@ COMMANDS: dict[str, type[CommandData]] = {
     "courier.query-sms-balance.v1": QuerySmsBalance,
     "courier.apply-voice-license.v1": ApplyVoiceLicense,
     "courier.query-devices.v1": QueryDevices,
+    "courier.query-appliance-status.v1": QueryApplianceStatus,
 }
 """Every command that is handled, by its CloudEvents type."""
 

@@ -11,16 +11,16 @@ from pydantic_core import to_json
 
 from service.messages.events import (
     ActivateSmsLicenseFinished,
-    ActivateSmsLicenseSettled,
     ApplyVoiceLicenseFinished,
-    ApplyVoiceLicenseSettled,
     CommandRef,
     Finished,
+    QueryApplianceStatusFinished,
     QueryDevicesFinished,
+    QueryDevicesPage,
     QuerySmsBalanceFinished,
     Rejected,
-    Settled,
 )
+from service.messages.settled import ActivateSmsLicenseSettled, ApplyVoiceLicenseSettled, Settled
 from service.messages.wire import format_instant, now, parse_json
 
 if TYPE_CHECKING:
@@ -38,8 +38,11 @@ FINISHED: dict[str, type[Finished]] = {
     "courier.query-sms-balance.finished.v1": QuerySmsBalanceFinished,
     "courier.apply-voice-license.finished.v1": ApplyVoiceLicenseFinished,
     "courier.query-devices.finished.v1": QueryDevicesFinished,
+    "courier.query-appliance-status.finished.v1": QueryApplianceStatusFinished,
 }
 """Every finished event, by its CloudEvents type."""
+PAGES: dict[str, type[QueryDevicesPage]] = {"courier.query-devices.page.v1": QueryDevicesPage}
+"""Every page event, by its CloudEvents type."""
 SETTLED: dict[str, type[Settled]] = {
     "courier.activate-sms-license.settled.v1": ActivateSmsLicenseSettled,
     "courier.apply-voice-license.settled.v1": ApplyVoiceLicenseSettled,
@@ -109,6 +112,11 @@ def finished_type(command_type: str) -> str:
     return _type_beside(command_type, "finished")
 
 
+def page_type(command_type: str) -> str:
+    """Give the type of the event that tells a page of what a command of this type found."""
+    return _type_beside(command_type, "page")
+
+
 def settled_type(command_type: str) -> str:
     """Give the type of the event that settles a command of this type."""
     return _type_beside(command_type, "settled")
@@ -151,6 +159,21 @@ def finished_event(
         traceparent=envelope.traceparent,
         tracestate=envelope.tracestate,
     )
+
+
+def page_event(command: Command, page: QueryDevicesPage, *, source: str) -> Event:
+    """Tell a page of what a query has found so far.
+
+    Args:
+        command: what was asked.
+        page: the page, with the attempt and sequence that its id is made of.
+        source: the courier's own `source` attribute.
+    """
+    told = page.model_dump_json().encode()
+    event = finished_event(command, source=source, conclusion="page", data=told, time=now())
+    event_type = page_type(command.envelope.type)
+    numbers = (str(page.attempt), str(page.sequence))
+    return replace(event, type=event_type, id=event_id(*command.key, event_type, *numbers))
 
 
 def settled_event(

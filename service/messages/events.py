@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-import re
-from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from service.errors import Code
 from service.messages.results import (
+    ApplianceStatus,
     Balance,
     Conclusion,
+    Device,
     DeviceIdentity,
     DeviceList,
     Effect,
+    Resource,
     SmsActivation,
     SmsBalance,
+    Streamed,
     VoiceApplication,
     member,
 )
-from service.messages.wire import ApplianceName, Count, EventInstant, Frozen
+from service.messages.wire import ApplianceName, Count, EventInstant, Frozen, HttpStatus, NotEmpty
 
 CODES: dict[Conclusion, frozenset[Code]] = {
     Conclusion.SUCCEEDED: frozenset(),
@@ -48,17 +50,13 @@ CODES: dict[Conclusion, frozenset[Code]] = {
 }
 """Which codes tell which conclusion; a code that stands nowhere here may come with any failure."""
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-# A UUID, whose last group goes on, is none.
-_LICENCE = re.compile(r"[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){4}(?![A-Za-z0-9])")
-
 
 class Failure(Frozen):
     """Why a command did not succeed: a stable code, a sentence, the appliance's HTTP status."""
 
     code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
     message: Annotated[str, Field(min_length=1, max_length=1000)]
-    status: Annotated[int, Field(ge=100, le=599)] | None
+    status: HttpStatus | None
 
 
 class CommandRef(Frozen):
@@ -178,6 +176,37 @@ class QueryDevicesFinished(DeviceList, OfAQuery):
             raise ValueError("is null when the list was not read")
         return value
 
+    @field_validator("stream")
+    @classmethod
+    def _told_in_one_way(cls, value: Streamed | None, info: ValidationInfo) -> Streamed | None:
+        if value is not None and info.data.get("devices") is not None:
+            raise ValueError("is null when the devices are here")
+        return value
+
+
+class QueryApplianceStatusFinished(ApplianceStatus, OfAQuery):
+    """`courier.query-appliance-status.finished.v1`."""
+
+    answers = "courier.query-appliance-status.v1"
+
+    @field_validator("resources")
+    @classmethod
+    def _known_when_read(
+        cls, value: tuple[Resource, ...] | None, info: ValidationInfo
+    ) -> tuple[Resource, ...] | None:
+        _only_when_succeeded(value, info)
+        return value
+
+
+class QueryDevicesPage(OfACommand):
+    """`courier.query-devices.page.v1`: some of the devices, before the list is read to its end."""
+
+    answers = "courier.query-devices.v1"
+
+    attempt: Annotated[Count, Field(ge=1)]
+    sequence: Annotated[Count, Field(ge=1)]
+    devices: Annotated[tuple[Device, ...], Field(max_length=500, strict=False), NotEmpty]
+
 
 class ActivateSmsLicenseFinished(SmsActivation, OfAWrite):
     """`courier.activate-sms-license.finished.v1`."""
@@ -224,47 +253,6 @@ class ApplyVoiceLicenseFinished(VoiceApplication, OfAWrite):
         if value is None and info.data.get("conclusion") == Conclusion.SUCCEEDED:
             raise ValueError("must be known")
         return value
-
-
-class Verdict(StrEnum):
-    """What a person found that an `unknown` write did. A closed list."""
-
-    APPLIED = "applied"
-    NOT_APPLIED = "not-applied"
-
-
-def _check_remark(value: str) -> str:
-    if _CONTROL.search(value):
-        raise ValueError("must be printable text on one line")
-    if _LICENCE.search(value):
-        raise ValueError("holds what looks like a licence; it would be told to everybody")
-    return value
-
-
-Note = Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_check_remark)]
-"""What a person saw, in their own words."""
-Person = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(_check_remark)]
-"""How somebody names themselves."""
-
-
-class Settled(OfACommand):
-    """The data of every settled event: what a person found about a command that ended unknown."""
-
-    verdict: Annotated[str, member(Verdict)]
-    note: Note
-    settled_by: Person
-
-
-class ActivateSmsLicenseSettled(Settled):
-    """`courier.activate-sms-license.settled.v1`."""
-
-    answers = "courier.activate-sms-license.v1"
-
-
-class ApplyVoiceLicenseSettled(Settled):
-    """`courier.apply-voice-license.settled.v1`."""
-
-    answers = "courier.apply-voice-license.v1"
 
 
 class Rejected(Frozen):

@@ -10,15 +10,16 @@ import hashlib
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue, ValidationInfo, field_validator
 
-from service.messages.wire import Count, FileName, Frozen, Text, masked
+from service.messages.wire import Count, FileName, Frozen, HttpStatus, Text, masked
 
 if TYPE_CHECKING:
     from service.messages.commands import (
         ActivateSmsLicense,
         ApplyVoiceLicense,
         LicenseFile,
+        QueryApplianceStatus,
         QueryDevices,
         QuerySmsBalance,
     )
@@ -174,6 +175,21 @@ class Device(Frozen):
     expiration: Text | None
 
 
+class Streamed(Frozen):
+    """How far a list was told in pages.
+
+    Attributes:
+        attempt: whose pages count.
+        pages, devices: how many were told.
+        rows: of the appliance's list that were read.
+    """
+
+    attempt: Annotated[Count, Field(ge=1)]
+    pages: Count
+    devices: Count
+    rows: Count
+
+
 class DeviceList(Frozen):
     """What `query-devices` tells beside the common part."""
 
@@ -182,11 +198,47 @@ class DeviceList(Frozen):
     start: Count
     next: Count | None
     complete: bool | None
+    stream: Streamed | None = None
 
     @classmethod
     def of(cls, asked: QueryDevices) -> DeviceList:
         """What is told when the list could not be read."""
         return cls(devices=None, total=None, start=asked.start, next=None, complete=None)
+
+
+class ResourceFailure(Frozen):
+    """Why a resource gave nothing to pass on."""
+
+    code: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,63}$")]
+    message: Annotated[str, Field(min_length=1, max_length=1000)]
+
+
+class Resource(Frozen):
+    """One of an appliance's resources, its body passed on as it came, with secrets masked."""
+
+    name: Annotated[str, Field(min_length=1)]
+    status: HttpStatus | None
+    error: ResourceFailure | None
+    raw: Annotated[JsonValue, Field(repr=False)]
+
+    @field_validator("raw")
+    @classmethod
+    def _not_beside_an_error(cls, value: JsonValue, info: ValidationInfo) -> JsonValue:
+        if value is not None and info.data.get("error") is not None:
+            raise ValueError("is null where there is an error")
+        return value
+
+
+class ApplianceStatus(Frozen):
+    """What `query-appliance-status` tells beside the common part."""
+
+    device: DeviceIdentity | None
+    resources: Annotated[tuple[Resource, ...] | None, Field(strict=False)]
+
+    @classmethod
+    def of(cls, _: QueryApplianceStatus) -> ApplianceStatus:
+        """What is told when nothing was read."""
+        return cls(device=None, resources=None)
 
 
 def describe(file: LicenseFile) -> FileInfo:

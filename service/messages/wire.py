@@ -6,13 +6,22 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, NoReturn, TypeAlias
+from typing import Annotated, Literal, NoReturn, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+)
 
 from service.errors import Reason, Rejection
 from service.settings import URI_REFERENCE
 
+T = TypeVar("T")
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 """What JSON can hold."""
 
@@ -63,6 +72,22 @@ def now() -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
+def _some(value: tuple[T, ...]) -> tuple[T, ...]:
+    if not value:
+        raise ValueError("is empty")
+    return value
+
+
+def _once(value: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(value)) < len(value):
+        raise ValueError("has the same twice")
+    return value
+
+
+NotEmpty = AfterValidator(_some)
+"""For a list; pydantic's own rule finds one too short whose members are wrong."""
+
+
 Instant = Annotated[
     datetime,
     BeforeValidator(parse_instant),
@@ -82,9 +107,24 @@ UriReference = Annotated[
 EventType = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 ApplianceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]
+_Resource = Literal[
+    "FabricAuthenticate",
+    "FabricCallStatistics",
+    "FabricDeviceStatus",
+    "FabricSysStatusUsage",
+    "FabricSysStatusSysinfo",
+    "FabricWidget",
+    "FabricVoipStatus",
+    "fortiguardmessages",
+]
+ResourceNames = Annotated[
+    tuple[_Resource, ...], Field(strict=False), NotEmpty, AfterValidator(_once)
+]
+"""What `query-appliance-status` may ask for: seven of a FortiVoice, one of a FortiAuthenticator."""
 Text = Annotated[str, Field(min_length=1)]
 """What an appliance says. It says "nothing" by an empty text, we by null."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]
+HttpStatus = Annotated[int, Field(ge=100, le=599)]
 Traceparent = Annotated[str, Field(pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$")]
 Tracestate = Annotated[str, Field(pattern=r"^[ -~]{0,512}$")]
 

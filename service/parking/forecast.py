@@ -13,6 +13,7 @@ from service.execution.plans import PLANS
 from service.messages.commands import decode
 from service.messages.wire import format_instant, now
 from service.parking.message import UNREADABLE
+from service.parking.words import wrong
 from service.topology import COMMANDS_EXCHANGE, QUARANTINE, work_queues
 
 if TYPE_CHECKING:
@@ -80,11 +81,6 @@ def route_of(message: Message) -> Route | None:
     if wanted and f"{wanted.rpartition('.')[0]}.*" in _BOUND:
         return Route(COMMANDS_EXCHANGE, wanted)
     return Route("", message.queue) if message.queue in _OURS else None
-
-
-def wrong(rejection: Rejection) -> str:
-    """Say what is wrong with a body: paths and rules, never a value."""
-    return "; ".join(f"{path or '/'} {text}" for path, text in rejection.errors)
 
 
 def _of_command(command: Command, held: Held, care: Care | None) -> str:

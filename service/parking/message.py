@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import timedelta
 
-    from service.parking.parked import ParkedQueue, Taken
+    from service.parking.parked import HeldQueue, Taken
 
 UNREADABLE = "unreadable-properties"
 """Why the broker parked what the service cannot read. Ours to name: no header is there."""
@@ -188,7 +188,7 @@ def _appliance(body: bytes) -> str | None:
         return None
 
 
-def selected(queue: ParkedQueue, selection: Selection) -> Iterator[Held]:
+def selected(queue: HeldQueue, selection: Selection) -> Iterator[Held]:
     """Look at every message and give those that are meant."""
     at = now()
     for held in map(Held.of, queue.messages()):
@@ -196,7 +196,7 @@ def selected(queue: ParkedQueue, selection: Selection) -> Iterator[Held]:
             yield held
 
 
-def marked(queue: ParkedQueue, marks: Counter[bytes]) -> Iterator[Held]:
+def marked(queue: HeldQueue, marks: Counter[bytes]) -> Iterator[Held]:
     """Look for messages that were seen before, until all are found or there is nothing left.
 
     Args:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from service.messages.wire import Json
     from service.parking.forecast import Route
     from service.parking.message import Held
-    from service.parking.parked import ParkedQueue
+    from service.parking.parked import HeldQueue
     from service.parking.properties import Properties, Value
 
 _LEFT_OUT = frozenset({ATTEMPT, LAST_ERROR, RECEIVED_AT, EXPIRATION, "cc", "bcc"})
@@ -39,7 +39,7 @@ _NOT_OURS_TO_SAY = frozenset({"user_id", "expiration"})
 """The broker refuses a publisher who is not that user."""
 
 
-def replay(queue: ParkedQueue, held: Held, route: Route) -> None:
+def replay(queue: HeldQueue, held: Held, route: Route) -> None:
     """Publish a copy where it belongs, and let the parked one go after the confirm.
 
     Raises:

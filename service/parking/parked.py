@@ -1,4 +1,4 @@
-"""The queue of parked messages, held by a client that no message can kill.
+"""A queue, `courier.parked` or one that somebody looks at, held by a client that nothing can kill.
 
 The only module that knows pika, and of it only the connection: properties stay bytes
 (`properties`). Messages are taken one by one with `basic.get` and stay unacked until they are
@@ -87,18 +87,19 @@ class _Connection(Protocol):
     def close(self) -> None: ...
 
 
-class ParkedQueue:
-    """`courier.parked` while somebody looks at it."""
+class HeldQueue:
+    """A queue while somebody looks at it."""
 
-    def __init__(self, connection: _Connection) -> None:
+    def __init__(self, connection: _Connection, name: str) -> None:
         """Use `opened`."""
+        self._name = name
         self._channel = connection.channel()
         self._channel.confirm_delivery()
 
     def messages(self) -> Iterator[Taken]:
         """Take every message that lies there, one after the other; each is held until the end."""
         while True:
-            got, properties, body = self._channel.basic_get(PARKED)
+            got, properties, body = self._channel.basic_get(self._name)
             if got is None:
                 return
             yield Taken(got.delivery_tag, properties.raw, body or b"")
@@ -124,22 +125,29 @@ class ParkedQueue:
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[ParkedQueue]:
-    """Hold the queue; at the end everything that was not settled goes back.
+def opened(
+    settings: Settings, queue: str = PARKED, *, program: str = "courier parked"
+) -> Iterator[HeldQueue]:
+    """Hold a queue; at the end everything that was not settled goes back.
+
+    Args:
+        settings: where the broker is.
+        queue: its name.
+        program: what the broker's administrator reads beside the connection.
 
     Raises:
         ConfigurationError: no broker can be used, the queue is not there, or the connection was
-            lost on the way; what was not settled by then is still parked.
+            lost on the way; what was not settled by then is still in the queue.
     """
     # What it logs of a lost connection is told once, by the error.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     theirs, spec.props[_BASIC] = spec.props[_BASIC], _Bytes
     connection = None
     try:
-        connection = _connect(settings)
-        yield ParkedQueue(connection)
+        connection = _connect(settings, program)
+        yield HeldQueue(connection, queue)
     except exceptions.AMQPError as error:
-        raise ConfigurationError(_explain(error)) from None
+        raise ConfigurationError(_explain(error, queue)) from None
     finally:
         try:
             if connection is not None and connection.is_open:
@@ -148,7 +156,7 @@ def opened(settings: Settings) -> Iterator[ParkedQueue]:
             spec.props[_BASIC] = theirs
 
 
-def _connect(settings: Settings) -> _Connection:
+def _connect(settings: Settings, program: str) -> _Connection:
     """Connect to the first broker that answers, and wait for none.
 
     Raises:
@@ -156,7 +164,7 @@ def _connect(settings: Settings) -> _Connection:
     """
     tls = settings.broker_tls()
     silent = []
-    for address in settings.broker_addresses("courier parked"):
+    for address in settings.broker_addresses(program):
         where = f"{address.host}:{_port(address)}"
         try:
             # The one place where pika's own types end.
@@ -208,9 +216,12 @@ def _cause(error: BaseException) -> str:
     return f"{type(error).__name__} {error}".strip()
 
 
-def _explain(error: exceptions.AMQPError) -> str:
-    if isinstance(error, exceptions.ChannelClosedByBroker) and error.reply_code == _NOT_FOUND:
-        return f"the broker has no queue {PARKED}: start `courier serve` first"
+def _explain(error: exceptions.AMQPError, queue: str) -> str:
+    if isinstance(error, exceptions.ChannelClosedByBroker):
+        if error.reply_code == _NOT_FOUND:
+            todo = ": start `courier serve` first" if queue == PARKED else ""
+            return f"the broker has no queue {queue}{todo}"
+        return f"the broker does not let us look into {queue}: {error.reply_text}"
     if isinstance(error, exceptions.ConnectionBlockedTimeout):
-        return "the broker takes no messages at the moment (an alarm); the others stay parked"
-    return f"the broker's connection was lost ({_cause(error)}); what was not settled stays parked"
+        return "the broker takes no messages at the moment (an alarm); the others stay there"
+    return f"the broker's connection was lost ({_cause(error)}); what was not settled stays there"

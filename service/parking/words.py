@@ -42,6 +42,11 @@ def age(since: datetime | None, at: datetime) -> str:
     return f"{seconds // size} {unit}"
 
 
+def wrong(rejection: Rejection) -> str:
+    """Say what is wrong with a body: paths and rules, never a value."""
+    return "; ".join(f"{path or '/'} {text}" for path, text in rejection.errors)
+
+
 def summary(message: Message) -> dict[str, Json]:
     """Say in JSON what a list shows."""
     return {

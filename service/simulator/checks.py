@@ -92,6 +92,15 @@ def or_null(check: Check) -> Check:
     return Check(lambda value: value is None or check.passes(value), f"{check.must}, or null")
 
 
+def some_of(*options: str) -> Check:
+    """Ask for a list of some of these values."""
+
+    def passes(value: object) -> bool:
+        return isinstance(value, list | tuple) and all(each in options for each in value)
+
+    return Check(passes, f"must be a list of some of {', '.join(options)}")
+
+
 def _is_headers(value: object) -> bool:
     return isinstance(value, dict) and all(
         isinstance(text, str) and text.isprintable() for pair in value.items() for text in pair
@@ -116,7 +125,7 @@ SECONDS: Final = number(0, 86_400)
 
 OPERATIONS: Final = (
     *("*", "login", "logout", "devices", "token", "upload", "apply", "licinfo", "balance"),
-    *("activate", "other"),
+    *("activate", "fabric", "other"),
 )
 """What a rule can name; ``other`` is a request that meets no operation of the appliance."""
 

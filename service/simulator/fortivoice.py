@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from service.simulator import phones, samples
 from service.simulator.actions import RotateCookie
 from service.simulator.books import Upload
-from service.simulator.checks import SECONDS, TEXT, matching, or_null, whole
+from service.simulator.checks import SECONDS, TEXT, matching, or_null, some_of, whole
 from service.simulator.devices import QueryError, listing
 from service.simulator.multipart import parts
 from service.simulator.server import SimulatedAppliance
@@ -38,6 +39,12 @@ ROUTES: Final = {
 }
 """The operation by path and method."""
 
+FABRIC: Final = (
+    *("FabricAuthenticate", "FabricCallStatistics", "FabricDeviceStatus", "FabricSysStatusUsage"),
+    *("FabricSysStatusSysinfo", "FabricWidget", "FabricVoipStatus"),
+)
+"""The guide's "FortiVoice supported resource list": read only, with no path and no schema."""
+
 _ACTIONS: Final = {"GET": 1, "POST": 2, "DELETE": 3, "PUT": 5}
 """What an error body has as ``reqAction``: the method's number (appliances.md, "Wire details")."""
 
@@ -50,6 +57,9 @@ class FortiVoice(SimulatedAppliance):
         cookie_name: The session cookie's name (appliances.md knows three).
         cookie_attributes: What follows the cookie's value in ``Set-Cookie``.
         serial: The serial number that the login tells.
+        fabric_path: What stands before the names of the Fabric resources.
+        fabric_missing: Those that it does not have (404).
+        fabric_denied: Those that the account may not read (403).
         logout_path: A path whose GET or POST ends the session; None as the guide documents none.
         session_lifetime: Seconds from its login on that a session is valid; None for ever.
         session_idle: Seconds from its last use on that a session is valid; None for ever.
@@ -58,7 +68,7 @@ class FortiVoice(SimulatedAppliance):
 
     kind: ClassVar[str] = "fortivoice"
     operations: ClassVar[frozenset[str]] = frozenset(
-        {"logout"}.union(*(methods.values() for methods in ROUTES.values()))
+        {"logout", "fabric"}.union(*(methods.values() for methods in ROUTES.values()))
     )
 
     devices = Switch(7, whole(0, phones.MOST))
@@ -69,6 +79,10 @@ class FortiVoice(SimulatedAppliance):
     cookie_attributes = Switch(";", TEXT)
     serial = Switch("FO4000YYZRD00006", TEXT)
     logout_path = Switch[str | None](None, or_null(matching(r"/[\w./%-]*", "must be a path")))
+    # The guide has the names only; this is where every other resource is.
+    fabric_path = Switch("/api/v1/", matching(r"/[\w./%-]*/", "must be a path with / at its end"))
+    fabric_missing = Switch[Sequence[str]]([], some_of(*FABRIC))
+    fabric_denied = Switch[Sequence[str]]([], some_of(*FABRIC))
     session_lifetime = Switch[float | None](None, or_null(SECONDS))
     session_idle = Switch[float | None](None, or_null(SECONDS))
     session_limit = Switch[int | None](None, or_null(whole(1)))
@@ -90,6 +104,8 @@ class FortiVoice(SimulatedAppliance):
         """Name the operation by path and method."""
         if call.path == self.logout_path and call.method in {"GET", "POST"}:
             return "logout"
+        if call.method == "GET" and self._fabric_name(call) is not None:
+            return "fabric"
         return ROUTES.get(call.path, {}).get(call.method, "other")
 
     def handle(self, operation: str, call: Call, plan: Plan) -> Reply:
@@ -102,7 +118,7 @@ class FortiVoice(SimulatedAppliance):
         if operation == "login":
             return self._login(call)
         if operation == "other":
-            if call.path in ROUTES:
+            if call.path in ROUTES or self._fabric_name(call):
                 return _refusal(call, 405, 1, "Method not allowed")
             return _refusal(call, 404, 3, "Not found")
         session = self._sessions.find(call.headers.get("Cookie", ""), self.cookie_name)
@@ -117,12 +133,11 @@ class FortiVoice(SimulatedAppliance):
     def _answer(self, operation: str, call: Call, session: Session, plan: Plan) -> Reply:
         if operation == "devices":
             return self._list(call, plan)
-        if operation == "token":
-            return self._give_token(call, session)
-        if operation == "upload":
-            return self._take_file(call, session)
-        if operation == "apply":
-            return self._apply(call, session)
+        if operation == "fabric":
+            return self._fabric(call)
+        step = {"token": self._give_token, "upload": self._take_file, "apply": self._apply}
+        if operation in step:
+            return step[operation](call, session)
         if operation == "logout":
             self._sessions.end(session, "logout")
             return Reply(200, "{}")
@@ -143,6 +158,20 @@ class FortiVoice(SimulatedAppliance):
 
     def _set_cookie(self, session: Session) -> tuple[str, str]:
         return ("Set-Cookie", f"{self.cookie_name}={session.cookie}{self.cookie_attributes}")
+
+    def _fabric_name(self, call: Call) -> str | None:
+        name = call.path.removeprefix(self.fabric_path)
+        return name if name in FABRIC and call.path != name else None
+
+    def _fabric(self, call: Call) -> Reply:
+        """Tell a resource; one may be of a firmware or a permission that is not there."""
+        name = self._fabric_name(call)
+        if name is None or name in self.fabric_missing:
+            return _refusal(call, 404, 3, "Not found")
+        if name in self.fabric_denied:
+            return _refusal(call, 403, 7, "Access denied")
+        token = self.given_out(samples.upload_token())
+        return Reply(200, samples.fabric(name, self.serial, self.password, token))
 
     def _list(self, call: Call, plan: Plan) -> Reply:
         """List phones ("Resource: DeviceSip_phone")."""

@@ -79,6 +79,14 @@ def file_id() -> str:
     return "license_" + "".join(secrets.choice(letters) for _ in range(6))
 
 
+def fabric(name: str, serial: str, password: str, token: str) -> str:
+    """Return a Fabric resource. [S] shows none: this one is invented, and holds secrets."""
+    figures = {"cpu": 7, "memory": 41, "calls": [{"from": "6006", "to": "6007", "seconds": 12}]}
+    proof = {"token": token, "adminPassword": password}
+    body = {"objectID": f"{name}:{{D:system}}", "reqAction": 1, "serial": serial}
+    return json.dumps(body | {"version": "6.4.306", "figures": figures, "fabric": proof})
+
+
 APPLIED: Final = (
     '{"objectID": "SysStatusLicinfo:{D:system}", "reqAction": 5, "nodePermission": 3,'
     ' "vm_lic_file": ""}'

@@ -32,6 +32,7 @@ QUARANTINE = "courier.quarantine"
 PARKED = "courier.parked"
 SQLITE_OWNER = "courier.sqlite-owner"
 OWN_PREFIX = "courier."
+WORK_LIMIT = 10
 QUARANTINE_LIMIT = 3
 
 # Quorum queues from RabbitMQ 4 on drop a message after 20 deliveries unless told otherwise, and
@@ -97,7 +98,7 @@ def retry_name(delay: int) -> str:
 
 def work_queues() -> list[Queue]:
     """List the queues that bring commands; the last one brings what no other was bound for."""
-    limit = _dead_letters_to(QUARANTINE, after=10)
+    limit = _dead_letters_to(QUARANTINE, after=WORK_LIMIT)
     names = [OWN_PREFIX + name_of(command_type) for command_type in COMMANDS]
     bound = [Queue(name, limit, COMMANDS_EXCHANGE, f"{name}.*") for name in names]
     return [*bound, Queue(UNKNOWN_COMMAND, limit, UNROUTED)]

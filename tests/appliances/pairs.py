@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from pydantic import SecretStr
@@ -16,6 +16,7 @@ from service.appliances.fortiauthenticator import FortiAuthenticator
 from service.appliances.fortivoice import FortiVoice
 from service.appliances.inventory import Limits
 from service.messages.commands import LicenseFile
+from service.messages.results import DeviceList
 from service.simulator import ExpireSession, Rule, Simulator
 from service.simulator import FortiAuthenticator as SimulatedFortiAuthenticator
 from service.simulator import FortiVoice as SimulatedFortiVoice
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.appliances.inventory import Inventory
-    from service.appliances.ports import Appliance
-    from service.messages.results import DeviceList, SmsBalance
+    from service.appliances.ports import Appliance, Part
+    from service.messages.results import SmsBalance
     from service.simulator import Action
     from service.simulator.faults import Plan
     from service.simulator.wire import Call, Reply
@@ -47,6 +48,18 @@ def limited(
 LIMITS = limited()
 
 Write = Callable[[], Awaitable[None]]
+
+
+async def listed(parts: AsyncIterator[Part], start: int = 0) -> DeviceList:
+    """Put a list together."""
+    found = [part async for part in parts]
+    return DeviceList(
+        devices=tuple(device for part in found for device in part.devices),
+        total=found[-1].total,
+        start=start,
+        next=found[-1].next,
+        complete=found[-1].complete,
+    )
 
 
 class RecordingFortiAuthenticator(SimulatedFortiAuthenticator):
@@ -259,9 +272,10 @@ class Voice(Pair):
         start: int = 0,
         limit: int = 500,
     ) -> DeviceList:
-        return await self.adapter.devices(
+        parts = self.adapter.devices(
             search=search, unassigned_only=unassigned_only, start=start, limit=limit
         )
+        return await listed(parts, start)
 
     async def ready(self) -> Write:
         upload = await self.adapter.upload(FILE)

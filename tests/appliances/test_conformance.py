@@ -23,7 +23,7 @@ from service.appliances.fortiauthenticator import FortiAuthenticator
 from service.appliances.fortivoice import FortiVoice
 from service.appliances.inventory import Inventory
 from service.messages.commands import LicenseFile
-from tests.appliances.pairs import LICENSE, LIMITS
+from tests.appliances.pairs import LICENSE, LIMITS, listed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -77,8 +77,17 @@ def logins(lines: list[EventDict], appliance: Appliance) -> int:
     return told.count(("session-opened", appliance.name))
 
 
-async def listed(voice: FortiVoice, limit: int = SAMPLE, start: int = 0) -> DeviceList:
-    return await voice.devices(search=None, unassigned_only=False, start=start, limit=limit)
+async def found(
+    voice: FortiVoice,
+    limit: int = SAMPLE,
+    start: int = 0,
+    *,
+    search: str | None = None,
+    unassigned_only: bool = False,
+) -> DeviceList:
+    return await listed(
+        voice.devices(search=search, unassigned_only=unassigned_only, start=start, limit=limit)
+    )
 
 
 async def test_balances_that_are_read_at_once_share_one_login(
@@ -95,7 +104,7 @@ async def test_lists_that_are_read_at_once_share_one_login(
     voice: FortiVoice, lines: list[EventDict]
 ) -> None:
     """A cold adapter logs in once, and the session serves all."""
-    await asyncio.gather(*(listed(voice, 1) for _ in range(20)))
+    await asyncio.gather(*(found(voice, 1) for _ in range(20)))
 
     assert logins(lines, voice) == 1
 
@@ -108,7 +117,7 @@ async def test_a_session_that_the_appliance_does_not_know_is_renewed(
     name, _, _ = session.token.cookie.partition("=")
     voice.session.replace(session, replace(session.token, cookie=f"{name}=nobody-knows-this"))
 
-    await listed(voice, 1)
+    await found(voice, 1)
 
     assert logins(lines, voice) == 2
 
@@ -122,11 +131,11 @@ async def test_the_login_tells_which_device_it_is(voice: FortiVoice) -> None:
 
 async def test_pages_make_up_the_list(voice: FortiVoice) -> None:
     """Whoever reads in small steps sees the same phones, in order, none twice."""
-    whole = await listed(voice)
+    whole = await found(voice)
     steps: list[Device] = []
     start = 0
     while len(steps) < len(whole.devices or ()):
-        step = await listed(voice, 3, start)
+        step = await found(voice, 3, start)
         steps += step.devices or ()
         start += 3
 
@@ -136,21 +145,21 @@ async def test_pages_make_up_the_list(voice: FortiVoice) -> None:
 
 async def test_a_fragment_finds_the_phones_that_have_it(voice: FortiVoice) -> None:
     """The search is by a part of the MAC address."""
-    everyone = (await listed(voice)).devices or ()
+    everyone = (await found(voice)).devices or ()
     fragment = str(everyone[0].mac)[-5:]
 
-    found = await voice.devices(search=fragment, unassigned_only=False, start=0, limit=SAMPLE)
+    some = await found(voice, search=fragment)
 
-    macs = [str(device.mac) for device in found.devices or ()]
+    macs = [str(device.mac) for device in some.devices or ()]
     assert everyone[0].mac in macs
     assert [mac for mac in macs if fragment not in mac] == []
 
 
 async def test_unassigned_phones_are_found(voice: FortiVoice) -> None:
     """None of them has an extension."""
-    found = await voice.devices(search=None, unassigned_only=True, start=0, limit=SAMPLE)
+    some = await found(voice, unassigned_only=True)
 
-    assert {device.assigned for device in found.devices or ()} <= {False, None}
+    assert {device.assigned for device in some.devices or ()} <= {False, None}
 
 
 async def test_the_account_may_upload(voice: FortiVoice) -> None:

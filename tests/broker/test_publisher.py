@@ -157,6 +157,47 @@ async def test_a_subscriber_who_refuses_is_told_to_be_in_the_way(
         assert publisher.idle_reason is None
 
 
+async def test_who_refuses_lets_the_others_hear_it_again_and_again(
+    connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
+) -> None:
+    """Each try is a copy more for whoever has room: `contracts/README.md` warns of it."""
+    vhost = amqp_url.rsplit("/", 1)[1]
+    async with await connection.channel() as channel:
+        arguments: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "reject-publish"}
+        full = await channel.declare_queue("full", exclusive=True, arguments=dict(arguments))
+        other = await channel.declare_queue("other", durable=True)
+        await other.bind(EVENTS_EXCHANGE, "#")
+        await full.bind(EVENTS_EXCHANGE, "#")
+        publisher = await Publisher.open(connection)
+        await publisher.publish(message(), exchange=EVENTS_EXCHANGE, routing_key="a")
+        task = asyncio.create_task(
+            publisher.publish_until_confirmed(message(), exchange=EVENTS_EXCHANGE, routing_key="a")
+        )
+        await until(lambda: broker.queues(vhost)["other"].ready > 3)
+        await full.purge()
+        async with asyncio.timeout(10):
+            await task
+
+
+@pytest.mark.parametrize("kind", ["classic", "quorum"])
+async def test_a_full_queue_that_drops_its_oldest_harms_nobody(
+    connection: AbstractRobustConnection, kind: str
+) -> None:
+    """What is published is confirmed, and the newest lies there."""
+    publisher = await Publisher.open(connection)
+    async with await connection.channel() as channel:
+        arguments: dict[str, str | int] = {"x-max-length": 1, "x-overflow": "drop-head"}
+        queue = await channel.declare_queue(
+            "bounded", durable=True, arguments={"x-queue-type": kind, **arguments}
+        )
+        await queue.bind(EVENTS_EXCHANGE, "#")
+        for number in range(5):
+            newest = aio_pika.Message(str(number).encode(), delivery_mode=2)
+            await publisher.publish(newest, exchange=EVENTS_EXCHANGE, routing_key="a")
+        left = await queue.get(no_ack=True)
+    assert b"4" == left.body
+
+
 async def test_a_broker_that_takes_nothing_is_waited_for_before_anything_is_begun(
     connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
 ) -> None:

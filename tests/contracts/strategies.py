@@ -16,6 +16,7 @@ from service.messages.commands import (
     ActivateSmsLicense,
     ApplyVoiceLicense,
     Command,
+    QueryApplianceStatus,
     QueryDevices,
     decode,
 )
@@ -25,11 +26,13 @@ from service.messages.encode import (
     Event,
     finished_event,
     finished_type,
+    page_event,
     settled_event,
     settled_type,
 )
-from service.messages.events import CODES, CommandRef, Failure, Verdict
+from service.messages.events import CODES, CommandRef, Failure, QueryDevicesPage
 from service.messages.results import (
+    ApplianceStatus,
     Balance,
     Conclusion,
     Device,
@@ -37,10 +40,14 @@ from service.messages.results import (
     DeviceList,
     Effect,
     Extension,
+    Resource,
+    ResourceFailure,
     SmsActivation,
     SmsBalance,
+    Streamed,
     VoiceApplication,
 )
+from service.messages.settled import Verdict
 from service.messages.wire import Identity
 from tests.contracts.test_files import Json, Object
 
@@ -98,6 +105,10 @@ def files(draw: DrawFn) -> Object:
     return file
 
 
+RESOURCES: Final = [
+    *("FabricAuthenticate", "FabricCallStatistics", "FabricDeviceStatus", "FabricSysStatusUsage"),
+    *("FabricSysStatusSysinfo", "FabricWidget", "FabricVoipStatus", "fortiguardmessages"),
+]
 licenses = st.from_regex(r"[A-Za-z0-9]{4}(-[A-Za-z0-9]{4}){4}", fullmatch=True)
 _DATA: Final[dict[str, SearchStrategy[Object]]] = {
     "activate-sms-license": st.fixed_dictionaries(
@@ -114,7 +125,12 @@ _DATA: Final[dict[str, SearchStrategy[Object]]] = {
             "unassigned_only": st.booleans(),
             "start": counts,
             "limit": st.integers(1, 5000),
+            "stream": st.booleans(),
         },
+    ),
+    "query-appliance-status": st.fixed_dictionaries(
+        {"appliance": appliances},
+        optional={"resources": st.lists(st.sampled_from(RESOURCES), min_size=1, unique=True)},
     ),
 }
 COMMAND_NAMES: Final = sorted(_DATA)
@@ -193,17 +209,41 @@ def _application(asked: ApplyVoiceLicense, conclusion: Conclusion) -> SearchStra
     return st.builds(_with, untouched, effect=st.just(effect), device=identities)
 
 
+streamed = st.builds(
+    Streamed, attempt=st.integers(1, 2**53 - 1), pages=counts, devices=counts, rows=counts
+)
+
+
 def _list(asked: QueryDevices, conclusion: Conclusion) -> SearchStrategy[BaseModel]:
     if conclusion != Conclusion.SUCCEEDED:
-        return st.just(DeviceList.of(asked))
+        return st.builds(_with, st.just(DeviceList.of(asked)), stream=maybe(streamed))
+    told = st.lists(devices, max_size=3).map(tuple)
     return st.builds(
         DeviceList,
-        devices=maybe(st.lists(devices, max_size=3).map(tuple)),
+        devices=st.none() if asked.stream else told,
         total=maybe(counts),
         start=st.just(asked.start),
         next=maybe(counts),
         complete=st.booleans(),
+        stream=streamed if asked.stream else st.none(),
     )
+
+
+def _resource() -> SearchStrategy[Resource]:
+    status = maybe(st.integers(100, 599))
+    code = st.from_regex(r"[a-z][a-z0-9-]{0,63}", fullmatch=True)
+    why = st.builds(ResourceFailure, code=code, message=st.text(min_size=1, max_size=40))
+    name = st.sampled_from(RESOURCES)
+    return st.builds(Resource, name=name, status=status, raw=values, error=st.none()) | st.builds(
+        Resource, name=name, status=status, raw=st.none(), error=why
+    )
+
+
+def _status(conclusion: Conclusion) -> SearchStrategy[BaseModel]:
+    if conclusion != Conclusion.SUCCEEDED:
+        return st.just(ApplianceStatus(device=None, resources=None))
+    told = st.lists(_resource(), max_size=3).map(tuple)
+    return st.builds(ApplianceStatus, device=maybe(identities), resources=told)
 
 
 def _with(model: BaseModel, **update: object) -> BaseModel:
@@ -218,6 +258,8 @@ def _body(command: Command, conclusion: Conclusion) -> SearchStrategy[BaseModel]
             return _application(asked, conclusion)
         case QueryDevices() as asked:
             return _list(asked, conclusion)
+        case QueryApplianceStatus():
+            return _status(conclusion)
     if conclusion != Conclusion.SUCCEEDED:
         return st.just(Balance(total_sms=None, used_sms=None, available_sms=None))
     return st.builds(Balance, total_sms=counts, used_sms=counts, available_sms=counts)
@@ -262,6 +304,21 @@ def finished_events(draw: DrawFn, name: str, conclusion: Conclusion) -> Event:
         data=data.model_dump_json().encode(),
         time=instant,
     )
+
+
+@st.composite
+def page_events(draw: DrawFn) -> Event:
+    """Every event that can tell a page."""
+    command = draw(commands("query-devices"))
+    envelope = command.envelope
+    data = QueryDevicesPage(
+        command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
+        appliance=command.data.appliance,
+        attempt=draw(st.integers(1, 2**53 - 1)),
+        sequence=draw(st.integers(1, 2**53 - 1)),
+        devices=tuple(draw(st.lists(devices, min_size=1, max_size=3))),
+    )
+    return page_event(command, data, source=draw(references))
 
 
 remarks = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1)

@@ -138,7 +138,7 @@ def test_events_go_where_it_says(path: Path) -> None:
         source=told["source"],
         type=told["type"],
         time=now(),
-        outcome=next(filter(None, outcomes)),
+        outcome=next(filter(None, outcomes), "page"),
         data=b"{}",
         appliance=told.get("subject"),
     )

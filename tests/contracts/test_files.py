@@ -17,10 +17,16 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 Object: TypeAlias = "dict[str, Json]"
 
 ROOT = Path(__file__).parents[2] / "contracts"
-SCHEMAS = sorted(ROOT.rglob("*.schema.json"))
+# The copies in published/ are the business of test_compatibility.py.
+SCHEMAS = sorted(
+    file
+    for kind in ("commands", "event-log", "events")
+    for file in ROOT.glob(f"{kind}/**/*.schema.json")
+)
 MESSAGES = [path for path in SCHEMAS if path.parts[-3] in {"commands", "events"}]
 COMMANDS = [path for path in MESSAGES if path.parts[-3] == "commands"]
 FINISHED = [path for path in MESSAGES if path.parent.name.endswith(".finished")]
+PAGES = [path for path in MESSAGES if path.parent.name.endswith(".page")]
 SETTLED = [path for path in MESSAGES if path.parent.name.endswith(".settled")]
 REJECTED = ROOT / "events/command.rejected/v1.schema.json"
 
@@ -39,7 +45,7 @@ COUNTEREXAMPLES = [
     (schema, file) for schema in SCHEMAS for file in beside(schema, "counterexamples")
 ]
 EVENT_EXAMPLES = [
-    (schema, file) for schema, file in EXAMPLES if schema in {*FINISHED, *SETTLED, REJECTED}
+    (schema, file) for schema, file in EXAMPLES if schema in {*FINISHED, *PAGES, *SETTLED, REJECTED}
 ]
 
 
@@ -103,12 +109,16 @@ def walk(value: Json) -> Iterator[Object]:
 
 
 def test_every_agreed_message_has_a_contract() -> None:
-    """Four commands, their results, two settlements and the rejection have a version 1."""
+    """Five commands with their results, one's pages, two settlements and the rejection."""
     names = ["activate-sms-license", "apply-voice-license", "query-devices", "query-sms-balance"]
+    names += ["query-appliance-status"]
     expected = {f"commands/{each}/v1.schema.json" for each in names}
     expected |= {f"events/{each}.finished/v1.schema.json" for each in names}
     expected |= {f"events/{each}.settled/v1.schema.json" for each in names if "license" in each}
-    expected |= {"events/command.rejected/v1.schema.json"}
+    expected |= {
+        "events/command.rejected/v1.schema.json",
+        "events/query-devices.page/v1.schema.json",
+    }
     assert expected <= {name(path) for path in MESSAGES}
 
 
@@ -227,18 +237,20 @@ def test_every_reason_has_an_example() -> None:
 
 @pytest.mark.parametrize(("schema", "file"), EVENT_EXAMPLES, ids=name)
 def test_an_events_id_can_be_computed(schema: Path, file: Path) -> None:
-    """An event's id is the UUIDv5 of what it answers and of its type."""
+    """An event's id is the UUIDv5 of what it answers, of its type, and of a page's numbers."""
     event = load(file)
     if schema == REJECTED:
         parts = [at(event, "data", "body_sha256"), at(event, "type")]
     else:
         command = mapping(event, "data", "command")
         parts = [command["source"], command["id"], at(event, "type")]
+        if schema in PAGES:
+            parts += [at(event, "data", "attempt"), at(event, "data", "sequence")]
     assert str(uuid.uuid5(NAMESPACE, "\n".join(map(str, parts)))) == at(event, "id")
 
 
 @pytest.mark.parametrize(
-    "file", [file for schema, file in EXAMPLES if schema in {*FINISHED, *SETTLED}], ids=name
+    "file", [file for schema, file in EXAMPLES if schema in {*FINISHED, *PAGES, *SETTLED}], ids=name
 )
 def test_an_events_envelope_agrees_with_its_data(file: Path) -> None:
     """The subject is the appliance, and the causationid the command's id."""

@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from service.errors import Reason, Rejection
 from service.messages.commands import COMMANDS, decode, explain, identify
-from service.messages.encode import FINISHED, SETTLED, Event, read_finished, rejected_event
-from service.messages.events import Finished, Rejected, Settled
+from service.messages.encode import FINISHED, PAGES, SETTLED, Event, read_finished, rejected_event
+from service.messages.events import Finished, QueryDevicesPage, Rejected
 from service.messages.results import Conclusion
+from service.messages.settled import Settled
 from service.messages.wire import Identity
 from tests.contracts import strategies
 from tests.contracts.strategies import COMMAND_NAMES, encode, values
@@ -54,6 +55,7 @@ COMMAND_SCHEMAS: Final = {
 }
 _OF_COMMANDS: Final = [
     *(f"{command}.finished" for command in COMMAND_NAMES),
+    "query-devices.page",
     *(settled.removeprefix("courier.").removesuffix(".v1") for settled in SETTLED),
 ]
 EVENT_SCHEMAS: Final = {
@@ -79,19 +81,19 @@ def expected_reason(message: Json, where: str) -> Reason:
 
 
 def known(told: Json, like: Json) -> Json:
-    """What was told, without the fields that the model has no word for."""
+    """What was told, without the fields that the model has no word for; absent is null."""
     if isinstance(told, dict) and isinstance(like, dict):
-        return {key: known(told[key], value) for key, value in like.items()}
+        return {key: known(told.get(key), value) for key, value in like.items()}
     if isinstance(told, list) and isinstance(like, list):
         return [known(*pair) for pair in zip(told, like, strict=True)]
     return told
 
 
-def read(body: bytes) -> Finished | Rejected | Settled:
+def read(body: bytes) -> Finished | QueryDevicesPage | Rejected | Settled:
     """Read an event by its type, as those do who are bound to it."""
     document = json.loads(body)
-    settled = SETTLED.get(document["type"])
-    return settled.model_validate(document["data"]) if settled else read_finished(body)
+    told = PAGES.get(document["type"]) or SETTLED.get(document["type"])
+    return told.model_validate(document["data"]) if told else read_finished(body)
 
 
 def complaints(schema: Draft202012Validator, event: Event) -> list[str]:
@@ -103,7 +105,7 @@ def test_every_contract_has_its_model() -> None:
     """A command or result with a contract is known to the code, and the other way round."""
     types = {str(at(load(file), "type")) for _, file in EVENT_EXAMPLES}
     assert {f"courier.{command}.v1" for command in COMMAND_NAMES} == set(COMMANDS)
-    assert types == {*FINISHED, *SETTLED, "courier.command.rejected.v1"}
+    assert types == {*FINISHED, *PAGES, *SETTLED, "courier.command.rejected.v1"}
 
 
 @pytest.mark.parametrize("file", COMMAND_EXAMPLES, ids=name)
@@ -215,6 +217,15 @@ def test_whatever_ends_a_command_follows_the_contract(
 def test_whatever_a_person_settles_follows_the_contract(command: str, data: DataObject) -> None:
     """Every settled event that the models can produce is valid, and is read as it was told."""
     event = data.draw(strategies.settled_events(command))
+    assert [] == complaints(EVENT_SCHEMAS[event.type], event)
+    assert event.data == read(event.body()).model_dump_json().encode()
+
+
+@settings(max_examples=50, deadline=None)
+@given(data=st.data())
+def test_whatever_is_told_in_pages_follows_the_contract(data: DataObject) -> None:
+    """Every page that the models can produce is valid, and is read as it was told."""
+    event = data.draw(strategies.page_events())
     assert [] == complaints(EVENT_SCHEMAS[event.type], event)
     assert event.data == read(event.body()).model_dump_json().encode()
 

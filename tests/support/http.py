@@ -12,6 +12,11 @@ import httpx
 NO_AUTHORITY: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
+def trusting(ca_file: str) -> ssl.SSLContext:
+    """Trust this authority and no other."""
+    return ssl.create_default_context(cafile=ca_file)
+
+
 def visit(base_url: str, headers: Mapping[str, str] | None = None) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=base_url, headers=headers, verify=NO_AUTHORITY)
 

@@ -73,7 +73,7 @@ def command(name: str, data: Json, *, id: str | None = None, **attributes: objec
 
 
 class Workflow:
-    """Bound to all events before it sends anything.
+    """Bound to events before it sends anything.
 
     Attributes:
         at: all workflows that there were, by the address that they worked at.
@@ -91,11 +91,11 @@ class Workflow:
         self.replies: list[AbstractIncomingMessage] = []
         self.canaries = Canaries()
 
-    async def listen(self) -> None:
+    async def listen(self, routing_key: str) -> None:
         queue = await self.channel.declare_queue(
             f"workflow-{uuid4().hex}", durable=True, arguments={"x-queue-type": "quorum"}
         )
-        await queue.bind("courier.events", "#")
+        await queue.bind("courier.events", routing_key)
         await queue.consume(self._on_event)
 
     async def _on_event(self, message: AbstractIncomingMessage) -> None:
@@ -155,13 +155,16 @@ class Workflow:
 
 
 @asynccontextmanager
-async def working(url: str) -> AsyncIterator[Workflow]:
-    """A workflow; the service must have declared its exchanges before."""
+async def working(url: str, routing_key: str = "#") -> AsyncIterator[Workflow]:
+    """A workflow, bound to all events unless it says otherwise.
+
+    The service must have declared its exchanges before.
+    """
     connection = await aio_pika.connect_robust(url, reconnect_interval=0.5)
     async with connection:
         workflow = Workflow(connection, await connection.channel())
         Workflow.at[url].append(workflow)
-        await workflow.listen()
+        await workflow.listen(routing_key)
         yield workflow
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.stand import Process, Service, Stand
+from tests.support.stand import Appliances, Process, Service, Stand
 from tests.support.workflow import CONTRACTS, licence
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,6 +34,7 @@ async def test_send_prints_the_result_and_says_by_exit_code_how_it_ended(
         (("apply-voice-license", *fvc, "--file", str(file)), 0, "succeeded"),
         (("query-devices", *fvc, "--search", "ff", "--limit", "5"), 0, "succeeded"),
         (("query-devices", "--appliance", "fvc-nowhere"), 1, "refused"),
+        (("query-appliance-status", *fvc, "--resource", "FabricWidget"), 0, "succeeded"),
     ):
         exit_code, output = await shared_stand.courier("send", *arguments, "--wait")
         assert (code, told) == (exit_code, printed(output)["data"]["conclusion"]), output
@@ -41,6 +42,23 @@ async def test_send_prints_the_result_and_says_by_exit_code_how_it_ended(
         "send", "activate-sms-license", *fac, "--license", "too-short", "--wait"
     )
     assert (1, "contract-violation") == (exit_code, printed(output)["data"]["reason"])
+    assert service.process.returncode is None
+
+
+async def test_send_prints_the_pages_of_a_stream_as_they_come(
+    shared_stand: Stand, service: Service, appliances: Appliances
+) -> None:
+    """Each event is one line, the end is the last one; those of others are not shown."""
+    await appliances.order("PATCH", "/switches/fvc-1", {"devices": 1203})
+    stream = ("send", "query-devices", "-a", "fvc-1", "--stream", "--wait", "--id")
+    both = [shared_stand.courier(*stream, f"stream-{number}") for number in range(2)]
+    for number, (exit_code, output) in enumerate(await asyncio.gather(*both)):
+        said, *lines = output.splitlines()
+        events = [json.loads(line) for line in lines]
+        assert (0, True) == (exit_code, said.endswith(f"stream-{number}"))
+        assert {f"stream-{number}"} == {event["causationid"] for event in events}
+        assert [1, 2, 3] == [event["data"]["sequence"] for event in events[:-1]]
+        assert 1203 == events[-1]["data"]["stream"]["devices"]
     assert service.process.returncode is None
 
 

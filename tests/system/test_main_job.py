@@ -57,6 +57,26 @@ COMMANDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"appliance": "fvc-1", "search": "ff", "unassigned_only": True},
         {"total": 1, "complete": True},
     ),
+    (
+        "query-appliance-status",
+        {"appliance": "fac-1", "resources": ["fortiguardmessages"]},
+        {
+            "device": None,
+            "resources": [
+                {
+                    "name": "fortiguardmessages",
+                    "status": 200,
+                    "raw": {"available_sms": 1060, "total_sms": 1100, "used_sms": 40},
+                    "error": None,
+                }
+            ],
+        },
+    ),
+    (
+        "query-appliance-status",
+        {"appliance": "fvc-1"},
+        {"device": {"model": "FO4000", "serial": "FO4000YYZRD00006", "version": "6.4.306"}},
+    ),
 ]
 
 
@@ -247,3 +267,21 @@ async def test_health_says_ready_with_no_reasons(service: Service) -> None:
         live, ready = await client.get("/health/live"), await client.get("/health/ready")
     assert (200, 200) == (live.status_code, ready.status_code)
     assert {"status": "ready", "reasons": []} == ready.json()
+
+
+async def test_licences_are_written_in_the_order_in_which_they_were_sent(
+    workflow: Workflow, appliances: Appliances
+) -> None:
+    """At one appliance, by one process, at their first attempt: as the contract promises."""
+    numbers = [71, 13, 55, 24, 98, 36, 42, 80, 67, 19]
+    sent = [
+        command("activate-sms-license", {"appliance": "fac-1", "license": licence(number)})
+        for number in numbers
+    ]
+    await workflow.send(*sent)
+    for each in sent:
+        assert "added" == (await workflow.answer(each["id"])).data["effect"]
+    spent = list((await appliances.books("fac-1"))["spent"])
+    assert [licence(number) for number in numbers] == [
+        each for each in spent if each in {licence(number) for number in numbers}
+    ]

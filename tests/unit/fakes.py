@@ -1,7 +1,7 @@
 """Appliances with state, at the ports: what they were told to do, and what they then do."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from service.appliances.credentials import Rules
 from service.appliances.inventory import Inventory, Limits
-from service.appliances.ports import Status, Upload
+from service.appliances.ports import Part, Reading, Status, Upload
 from service.appliances.visit import visit
 from service.errors import CommandError
 from service.execution import Execution
@@ -18,7 +18,8 @@ from service.handlers import Heard
 from service.ledger import Ledger
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import LicenseFile
-from service.messages.results import DeviceIdentity, DeviceList, SmsBalance
+from service.messages.encode import Event
+from service.messages.results import Device, DeviceIdentity, SmsBalance
 
 B = TypeVar("B")
 
@@ -125,6 +126,8 @@ class FakeFvc(Fake):
         uploads: the files that were brought, by their ids.
         applied: the ids of those that were applied.
         steps: what was asked, in order.
+        parts: what its list of phones comes in.
+        says: what it answers for each of its resources.
     """
 
     def __init__(self, name: str = "fvc-1") -> None:
@@ -133,10 +136,21 @@ class FakeFvc(Fake):
         self.uploads: dict[str, LicenseFile] = {}
         self.applied: list[str] = []
         self.steps: list[str] = []
+        self.resources = ["FabricWidget", "FabricVoipStatus"]
+        self.says = {name: Reading(name, 200, {}) for name in self.resources}
+        self.parts = [Part((), rows=0, total=7, next=None, complete=True)]
 
     async def identity(self) -> DeviceIdentity:
         await self._step("identity")
         return self.identified
+
+    async def login_says(self) -> DeviceIdentity:
+        await self._step("login")
+        return self.identified
+
+    async def readings(self, names: Sequence[str]) -> list[Reading]:
+        await self._step(f"readings {list(names)}")
+        return [self.says[name] for name in names]
 
     async def authorise(self) -> None:
         await self._step("authorise")
@@ -153,10 +167,12 @@ class FakeFvc(Fake):
         self._written()
 
     async def devices(
-        self, *, search: str | None, unassigned_only: bool, start: int, limit: int
-    ) -> DeviceList:
+        self, *, search: str | None, unassigned_only: bool, start: int, limit: int | None
+    ) -> AsyncGenerator[Part]:
         await self._step(f"devices {search} {unassigned_only} {start} {limit}")
-        return DeviceList(devices=(), total=start, start=start, next=None, complete=True)
+        for part in self.parts:
+            yield part
+            await self._read()
 
     async def _step(self, name: str) -> None:
         self.steps.append(name)
@@ -196,14 +212,42 @@ class FakeIntent(Generic[B]):
         self.history.append("withdrawn")
 
 
+def part(
+    *macs: str, total: int, rows: int = 0, left: int | None = None, complete: bool = False
+) -> Part:
+    """A part of a list, in which the phones have nothing but their addresses."""
+    empty = dict.fromkeys(Device.model_fields)
+    devices = tuple(Device.model_validate(empty | {"mac": mac}) for mac in macs)
+    return Part(devices, rows=rows, total=total, next=left, complete=complete)
+
+
+class FakePages:
+    """Whoever asked: keeps what is told before the end."""
+
+    def __init__(self) -> None:
+        self.told: list[Part] = []
+
+    async def tell(self, part: Part) -> None:
+        self.told.append(part)
+
+
+async def _nobody(event: Event) -> None:
+    raise AssertionError(f"nobody is to be told a {event.type}")
+
+
 def executing(
-    ledger: Ledger, *appliances: Fake, command_ttl: float = 3600, recovery_ttl: float = 86400
+    ledger: Ledger,
+    *appliances: Fake,
+    tell: Callable[[Event], Awaitable[None]] = _nobody,
+    command_ttl: float = 3600,
+    recovery_ttl: float = 86400,
 ) -> Execution:
     """The real thing around these appliances, with three delays."""
     return Execution(
         Inventory(appliances, LIMITS),
         ledger,
         source="/courier",
+        tell=tell,
         retry_delays=(5, 30, 120),
         command_ttl=command_ttl,
         recovery_ttl=recovery_ttl,

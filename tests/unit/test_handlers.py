@@ -7,18 +7,15 @@ import pytest
 from service.appliances.ports import NotSent
 from service.errors import AnswerLost, Code, CommandError, Failed, Refused, Waiting
 from service.handlers import Heard
-from service.handlers.devices import query_devices
-from service.handlers.sms import activate_sms_license, query_sms_balance
+from service.handlers.sms import activate_sms_license
 from service.handlers.voice import apply_voice_license
 from service.messages.commands import (
     ActivateSmsLicense,
     ApplyVoiceLicense,
-    QueryDevices,
-    QuerySmsBalance,
 )
 from service.messages.results import Conclusion, DeviceIdentity, Effect, SmsBalance
 from tests.unit.fakes import FakeFac, FakeFvc, FakeIntent
-from tests.unit.making import DATA, LICENSE, SHA256, command
+from tests.unit.making import LICENSE, SHA256, command
 
 ADDED: Final = (Conclusion.SUCCEEDED, Effect.ADDED, 50, None)
 UNCHANGED: Final = (Conclusion.SUCCEEDED, Effect.UNCHANGED, 0, None)
@@ -277,15 +274,6 @@ async def test_a_dry_run_reads_and_changes_nothing() -> None:
     assert ([], []) == (fac.posts, intent.history)
 
 
-async def test_a_balance_is_told_as_it_is_read() -> None:
-    """Three figures."""
-    asked = QuerySmsBalance(appliance="fac-1")
-    outcome = await query_sms_balance(asked, FakeFac(), FakeIntent())
-    told = outcome.body
-    assert (100, 10, 90) == (told.total_sms, told.used_sms, told.available_sms)
-    assert Conclusion.SUCCEEDED == outcome.conclusion
-
-
 @pytest.mark.parametrize(
     ("answer", "conclusion", "effect", "code"),
     [
@@ -369,14 +357,3 @@ async def test_a_dry_run_stops_before_the_upload() -> None:
     assert (True, fvc.identified) == (outcome.body.dry_run, outcome.body.device)
     assert ["identity", "authorise"] == fvc.steps
     assert [] == intent.history
-
-
-async def test_phones_are_listed_as_they_were_asked_for() -> None:
-    """Every wish reaches the appliance."""
-    fvc = FakeFvc()
-    asked = QueryDevices.model_validate(
-        DATA["query-devices"] | {"search": "aa:", "unassigned_only": True, "start": 7, "limit": 9}
-    )
-    outcome = await query_devices(asked, fvc, FakeIntent())
-    assert ["devices aa: True 7 9"] == fvc.steps
-    assert (7, True) == (outcome.body.start, outcome.body.complete)

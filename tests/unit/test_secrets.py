@@ -30,7 +30,7 @@ from service.appliances.fortivoice import LOGIN, FortiVoice, Login
 from service.appliances.http import Http
 from service.appliances.inventory import Inventory
 from service.appliances.phones import parse_lenient
-from service.appliances.ports import Upload
+from service.appliances.ports import Reading, Upload
 from service.appliances.session import Opened, Session
 from service.client import Draft
 from service.consumers.settling import Delivery
@@ -139,6 +139,7 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "an answer": lambda: Answer(
         LOGIN, 200, httpx.Headers({"Set-Cookie": COOKIE}), b'{"password": "canary"}'
     ),
+    "a reading": lambda: Reading("FabricAuthenticate", 200, {"token": "canary"}),
     "what was taken from the parked queue": taken,
     "a parked message": lambda: Held.of(taken()),
     "what is told of a parked message": lambda: Held.of(taken()).message,
@@ -179,12 +180,12 @@ HARMLESS: Final = {
     *("Route", "Forecast", "Selection"),
     *("_File", "_Said", "_Flight", "_Station", "Exchange", "Queue", "Count", "Parts"),
     *("Place", "Followed", "Line", "Look", "Minute", "Sources", "Standing", "_Held", "_Story"),
-    "_Refusals",
+    *("QueryApplianceStatus", "Part", "_Pages", "_Refusals", "_Run"),
     "_Message",  # has one, and never leaves the function that makes it
 }
 """What has no secret in it, by what it is for."""
 TOLD: Final = (
-    *("messages.results", "messages.events", "ledger"),
+    *("messages.results", "messages.events", "messages.settled", "ledger"),
     *("checks", "cli", "demo", "simulator"),
 )
 """What events tell, what the ledger keeps of them; what people's programs are about."""

@@ -187,6 +187,28 @@ def test_what_reached_the_delivery_limit_was_delivered_before() -> None:
     assert story({"x-death": [death]}).redelivered
 
 
+@pytest.mark.parametrize(
+    ("headers", "deliveries"),
+    [
+        ({}, 0),
+        ({"x-delivery-count": 4}, 4),
+        ({"x-death": [{"reason": "delivery_limit", "queue": "courier.query-devices"}]}, 11),
+        (
+            {
+                "x-death": [{"reason": "delivery_limit", "queue": "courier.query-devices"}],
+                "x-delivery-count": 1,
+            },
+            12,
+        ),
+    ],
+)
+def test_deliveries_are_counted_on_into_the_quarantine(
+    headers: dict[str, Any], deliveries: int
+) -> None:
+    """Ten redeliveries are allowed in a work queue: the eleventh brings it there."""
+    assert deliveries == story(headers).received(command()).deliveries
+
+
 def test_an_instant_in_the_future_counts_as_absent() -> None:
     """Nobody can have received it then."""
     assert NOTHING == facts(story({"courier-received-at": "9999-12-31T23:59:59Z"}))

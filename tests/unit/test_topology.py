@@ -34,7 +34,7 @@ WORK: Final = SAFE | {
 }
 COMMANDS: Final = [
     *("activate-sms-license", "query-sms-balance"),
-    *("apply-voice-license", "query-devices"),
+    *("apply-voice-license", "query-devices", "query-appliance-status"),
 ]
 QUEUES: Final[dict[str, tuple[dict[str, Any], tuple[str | None, str]]]] = {
     **{f"courier.{name}": (WORK, ("courier.commands", f"courier.{name}.*")) for name in COMMANDS},

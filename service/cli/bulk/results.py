@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 REJECTED = "rejected"
 _BEGINNING = '{"row": '
 _ENDS = {*(each.value for each in Conclusion), REJECTED}
-_QUERIES = ("query-sms-balance", "query-devices")
+_QUERIES = ("query-sms-balance", "query-devices", "query-appliance-status")
 _COMMON = ("command", "appliance", "conclusion", "attempts", "started_at", "finished_at", "error")
 
 

@@ -1,0 +1,165 @@
+"""Pages: told before the end, under numbers that no other reading of the command has."""
+
+import json
+from dataclasses import replace
+from typing import Any, Final
+
+import pytest
+
+from service.errors import Code, CommandError, Failed, Refused, Waiting
+from service.execution import Execution, Received, Retry
+from service.ledger.sqlite import SqliteLedger
+from service.messages.encode import Event
+from tests.unit.fakes import FakeFvc, executing, part
+from tests.unit.making import command, received
+
+STREAM: Final = command("query-devices", {"stream": True}, id="q-1", correlationid="order-1")
+PARTS: Final = [
+    part("aa", "bb", total=5, left=2, rows=2),
+    part(total=5, left=4, rows=4),
+    part("cc", total=5, rows=5, complete=True),
+]
+BUSY: Final = Waiting(Code.BUSY, "busy")
+BROKEN: Final = Failed(Code.UNEXPECTED_ANSWER, "what?", status=200)
+DENIED: Final = Refused(Code.PERMISSION_DENIED, "no", status=403)
+
+
+class Listening:
+    """Whoever is bound: keeps the events in order."""
+
+    def __init__(self) -> None:
+        self.heard: list[Event] = []
+
+    async def hear(self, event: Event) -> None:
+        self.heard.append(event)
+
+    def told(self) -> list[tuple[int, int, list[str]]]:
+        """Attempt, sequence and phones of each page."""
+        pages = [json.loads(event.data) for event in self.heard]
+        return [
+            (page["attempt"], page["sequence"], [device["mac"] for device in page["devices"]])
+            for page in pages
+        ]
+
+
+@pytest.fixture
+def listening() -> Listening:
+    return Listening()
+
+
+@pytest.fixture
+def voice(fvc: FakeFvc) -> FakeFvc:
+    fvc.parts = PARTS
+    return fvc
+
+
+@pytest.fixture
+def execution(sqlite: SqliteLedger, voice: FakeFvc, listening: Listening) -> Execution:
+    return executing(sqlite, voice, tell=listening.hear)
+
+
+def streaming(**story: Any) -> Received:  # noqa: ANN401  as a delivery has them
+    return replace(received(STREAM), **story)
+
+
+def result(end: Event | Retry) -> dict[str, Any]:
+    assert isinstance(end, Event)
+    data: dict[str, Any] = json.loads(end.data)
+    return data
+
+
+async def test_pages_are_told_as_they_come_and_counted_at_the_end(
+    execution: Execution, listening: Listening
+) -> None:
+    """A part without phones is no page; the result says how far the list was read."""
+    data = result(await execution.settle(streaming()))
+    assert [(1, 1, ["aa", "bb"]), (1, 2, ["cc"])] == listening.told()
+    assert {"attempt": 1, "pages": 2, "devices": 3, "rows": 5} == data["stream"]
+    assert (None, 5, True) == (data["devices"], data["total"], data["complete"])
+    assert ["page", "page"] == [event.outcome for event in listening.heard]
+    assert {"order-1"} == {event.correlation_id for event in listening.heard}
+
+
+async def test_who_asks_for_no_pages_is_told_none(
+    execution: Execution, listening: Listening
+) -> None:
+    """The phones are in the result."""
+    data = result(await execution.settle(received(command("query-devices"))))
+    assert ["aa", "bb", "cc"] == [device["mac"] for device in data["devices"]]
+    assert (None, []) == (data["stream"], listening.heard)
+
+
+async def test_a_list_without_phones_is_a_stream_without_pages(
+    execution: Execution, voice: FakeFvc, listening: Listening
+) -> None:
+    """Whoever waits for pages hears that there are none."""
+    voice.parts = [part(total=0, rows=0, complete=True)]
+    data = result(await execution.settle(streaming()))
+    assert {"attempt": 1, "pages": 0, "devices": 0, "rows": 0} == data["stream"]
+    assert [] == listening.heard
+
+
+@pytest.mark.parametrize(
+    ("story", "attempt"),
+    [
+        ({"attempts": 0}, 1),
+        ({"attempts": 3}, 4),
+        ({"deliveries": 2}, 3),
+        ({"attempts": 1, "deliveries": 11}, 13),
+    ],
+)
+async def test_no_two_readings_have_one_number(
+    story: dict[str, int], attempt: int, execution: Execution, listening: Listening
+) -> None:
+    """A delivery that did not come to its end may have told pages: it counts as an attempt."""
+    data = result(await execution.settle(streaming(**story)))
+    assert {attempt} == {number for number, _, _ in listening.told()}
+    assert (attempt, attempt) == (data["attempts"], data["stream"]["attempt"])
+
+
+async def test_deliveries_count_as_attempts_of_streams_only(execution: Execution) -> None:
+    """Others count those that are known to have asked."""
+    query = replace(received(command("query-devices")), deliveries=2)
+    assert 1 == result(await execution.settle(query))["attempts"]
+
+
+@pytest.mark.parametrize("error", [BROKEN, BUSY])
+async def test_a_list_that_breaks_off_is_read_again_as_another_attempt(
+    error: CommandError, execution: Execution, voice: FakeFvc, listening: Listening
+) -> None:
+    """Even where it broke off for having to wait: pages were told under its number."""
+    voice.errors = [None, error]
+    retry = await execution.settle(streaming())
+    assert isinstance(retry, Retry)
+    assert 1 == retry.attempts
+    await execution.settle(streaming(attempts=retry.attempts, delayed=True))
+    assert [(1, 1), (2, 1), (2, 2)] == [(attempt, at) for attempt, at, _ in listening.told()]
+
+
+async def test_waiting_before_the_first_page_costs_no_attempt(
+    execution: Execution, voice: FakeFvc
+) -> None:
+    """No number was used."""
+    voice.errors = [BUSY]
+    retry = await execution.settle(streaming(deliveries=2))
+    assert isinstance(retry, Retry)
+    assert 2 == retry.attempts
+
+
+@pytest.mark.parametrize(("error", "conclusion"), [(BROKEN, "failed"), (DENIED, "refused")])
+async def test_a_list_that_stays_broken_tells_how_far_it_came(
+    error: CommandError, conclusion: str, execution: Execution, voice: FakeFvc
+) -> None:
+    """The pages of the last attempt, and the rows that were read for them."""
+    voice.errors = [None, None, error]
+    old = received(ago=3599).received_at
+    data = result(await execution.settle(streaming(attempts=2, received_at=old)))
+    assert (conclusion, 3) == (data["conclusion"], data["attempts"])
+    assert {"attempt": 3, "pages": 1, "devices": 2, "rows": 4} == data["stream"]
+    assert (None, None, None) == (data["devices"], data["total"], data["complete"])
+
+
+async def test_a_stream_that_was_never_begun_says_nothing_of_pages(execution: Execution) -> None:
+    """Nor does one that ends without another try."""
+    data = result(await execution.settle(streaming(expired=True, attempts=2)))
+    assert ("failed", None) == (data["conclusion"], data["stream"])
