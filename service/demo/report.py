@@ -113,6 +113,6 @@ _SUMMARIES: dict[str, Callable[[dict[str, Any]], str]] = {
     "total_sms": lambda data: f"{data['available_sms']} of {data['total_sms']} SMS available",
     "added_sms": _added,
     "resources": _read,
-    "device": lambda data: "{effect} by {device[model]} {device[serial]}".format_map(data),
+    "device": "{effect} by {device[model]} {device[serial]}".format_map,
 }
 """What to say of a result that has this field, by the first one that it has."""
