@@ -46,7 +46,7 @@ class Source(StrEnum):
 
 
 class Settings(BaseSettings):
-    """Every setting of the service. See the README for the table."""
+    """Every setting of the service. deploy/OPERATIONS.md has the table."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,

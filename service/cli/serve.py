@@ -15,8 +15,8 @@ from service.settings import Settings
 def serve() -> None:
     """Run the service until SIGTERM or Ctrl-C.
 
-    Everything is set by environment variables with the prefix COURIER_ (or a file .env); the
-    README has the table. The event log goes to standard output, one JSON object per line.
+    Everything is set by environment variables with the prefix COURIER_ (or a file .env); the table
+    is in deploy/OPERATIONS.md. The event log goes to standard output, one JSON object per line.
     """
     settings = Settings.load()
     telemetry.configure(log_format=settings.log_format, level=settings.log_level)
