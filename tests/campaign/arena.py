@@ -207,6 +207,7 @@ async def arena(rabbit: Rabbit, directory: Path) -> AsyncIterator[Arena]:
         stand = await stack.enter_async_context(standing(rabbit.url_of(vhost), directory))
         appliances = await stand.appliances(
             *("--fortiauthenticators", str(len(SMS)), "--fortivoices", str(len(VOICE))),
+            *("--devices", "1203"),
             *("--latency", str(LATENCY)),
         )
         through = f"{url.username}:{url.password}@127.0.0.1:{link.port}"

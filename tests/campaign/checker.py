@@ -6,8 +6,8 @@ here knows the courier, nor reads its ledger.
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Final
@@ -151,8 +151,9 @@ def judge(
         undecidable: which outcomes what went wrong makes undecidable.
         poison: ids of commands that may end rejected as `delivery-limit`.
     """
-    wishes = {wish.digest: wish for wish in sent}
+    wishes, heard = {wish.digest: wish for wish in sent}, list(heard)
     told, verdict = _sorted(wishes, heard)
+    verdict += _paged_well(heard)
     ids = Counter(wish.id for wish in wishes.values())
     for wish in wishes.values():
         verdict += _ended_once(wish, told[wish.digest])
@@ -190,6 +191,26 @@ def _sorted(wishes: Mapping[str, Wish], heard: Iterable[Heard]) -> tuple[dict[st
         else:
             strange.append(f"{each.event.get('causationid')}: finished, and nobody sent it")
     return told, Verdict(false=tuple(strange))
+
+
+def _paged_well(heard: Sequence[Heard]) -> Verdict:
+    """Look whether a streamed list was told as its end says: each page once, and before it."""
+    verdict = Verdict()
+    pages: dict[str, dict[tuple[int, int], list[Json]]] = defaultdict(dict)
+    for each in heard:
+        about = str(each.event.get("causationid"))
+        if ".page." in each.event["type"]:
+            number = each.data["attempt"], each.data["sequence"]
+            if pages[about].setdefault(number, each.data["devices"]) != each.data["devices"]:
+                verdict += Verdict(doubled=(f"{about}: page {number} was told in two ways",))
+        elif stream := each.event["data"].get("stream"):
+            counting = {
+                n: found for (at, n), found in pages[about].items() if at == stream["attempt"]
+            }
+            found = sum(map(len, counting.values()))
+            if ({*range(1, stream["pages"] + 1)}, stream["devices"]) != ({*counting}, found):
+                verdict += Verdict(lost=(f"{about}: its pages are not those that its end names",))
+    return verdict
 
 
 def _ended_once(wish: Wish, told: _Told) -> Verdict:

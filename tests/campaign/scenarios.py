@@ -71,6 +71,14 @@ def devices(command_id: str, *, on: str = FVC) -> Wish:
     return Wish(command("query-devices", {"appliance": on}, id=command_id))
 
 
+def stream(command_id: str, *, on: str = FVC) -> Wish:
+    return Wish(command("query-devices", {"appliance": on, "stream": True}, id=command_id))
+
+
+def status(command_id: str, *, on: str = FVC) -> Wish:
+    return Wish(command("query-appliance-status", {"appliance": on}, id=command_id))
+
+
 def malformed(command_id: str) -> Wish:
     """A mistyped `dry_run`: it must not activate a licence."""
     data = {"appliance": FAC, "license": licence(1), "dryrun": True}
@@ -126,6 +134,8 @@ SCENARIOS: Final = {
     "devices-later": Scenario(
         (devices("devices-later"),), faults=((FVC, {"operation": "devices", **_BUSY}),)
     ),
+    "stream": Scenario((stream("stream"),), switches=((FVC, {"devices": 1203}),)),
+    "status": Scenario((status("status"),)),
     "malformed": Scenario((malformed("malformed"),), ends=("rejected",), asks=("malformed",)),
     "reply": Scenario((activation("reply"),), asks=("reply",)),
     "expired": Scenario((activation("expired", expires="2020-01-01T00:00:00Z"),), ends=("failed",)),

@@ -25,10 +25,12 @@ COMMANDS: Final = (
     "activate-sms-license",
     "query-devices",
     "apply-voice-license",
+    "query-appliance-status",
 )
 QUEUES: Final = tuple(f"courier.{name}" for name in COMMANDS)
 _REPEATED: Final = 0.05
 _TIMED: Final = 0.5
+_STREAMED: Final = 0.5
 _FASTEST: Final = 1.0
 _SLOWEST: Final = 2.0
 _SMALLEST: Final = 0.05
@@ -201,9 +203,10 @@ def _sendings(
 
 
 def _wish(dice: random.Random, seed: int, number: int) -> Wish:
-    kind = dice.choices(COMMANDS, (30, 30, 20, 20))[0]
+    kind = dice.choices(COMMANDS, (28, 30, 20, 16, 6))[0]
     on = dice.choice(SMS if "sms" in kind else VOICE)
-    return wish(kind, on, f"{seed}-{number}")
+    more = {"stream": True} if kind == "query-devices" and dice.random() < _STREAMED else {}
+    return wish(kind, on, f"{seed}-{number}", **more)
 
 
 def wish(kind: str, on: str, name: str, **more: object) -> Wish:

@@ -91,6 +91,7 @@ def found(contract: str, schema: Json) -> set[tuple[str, Rule]]:
 WHEN_A: Final[Json] = {"allOf": [{"if": {"required": ["a"]}, "then": {"maxProperties": 1}}]}
 ONLY_A: Final[Json] = {"properties": {"a": {"type": "null"}}}
 CLOSED: Final[Json] = {"additionalProperties": False}
+ELSE: Final[Json] = {"if": ONLY_A, "then": {}, "else": {"maximum": 1}}
 LIMITED: Final[Json] = {"$ref": "#/$defs/x", "maximum": 5}
 
 
@@ -142,6 +143,7 @@ def test_what_breaks_a_promise_is_found(row: Row, rule: Rule) -> None:
             {"required-dropped", "keyword-changed"},
         ),
         ("events", {"required": ["a"]}, {"required": ["a"], **ONLY_A}, {"condition-changed"}),
+        ("events", {"allOf": [ELSE]}, {"allOf": [ELSE | {"else": {}}]}, {"keyword-changed"}),
         ("events", {"allOf": [{"description": "1."}]}, {"allOf": [{"description": "2."}]}, set()),
     ],
 )

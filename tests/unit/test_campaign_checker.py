@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.campaign.checker import Verdict, Wish, judge, judge_queues, voice_applies
-from tests.campaign.scenarios import activation, application, balance, malformed
+from tests.campaign.scenarios import activation, application, balance, malformed, stream
 from tests.support.workflow import Heard, licence
 
 if TYPE_CHECKING:
@@ -195,3 +195,52 @@ def test_no_licence_is_repeated_in_a_sentence() -> None:
     strange = judge([], [], books(licence(1)))
     assert strange.contradictions
     assert licence(1) not in " ".join(strange.contradictions)
+
+
+# Streams.
+
+STREAM = stream("stream")
+
+
+def page(sequence: int, *macs: str, attempt: int = 1) -> Heard:
+    data = {"attempt": attempt, "sequence": sequence, "devices": [{"mac": mac} for mac in macs]}
+    event_type = STREAM.type.replace(".v1", ".page.v1")
+    return heard({"id": "page", "type": event_type, "causationid": STREAM.id, "data": data})
+
+
+def ended(pages: int, devices: int, attempt: int = 1) -> Heard:
+    counts = {"attempt": attempt, "pages": pages, "devices": devices, "rows": devices}
+    return finished(STREAM, stream=counts)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [page(1, "a", "b"), page(2, "c"), ended(2, 3)],
+        [page(1, "a", "b"), page(1, "a", attempt=2), ended(1, 1, attempt=2)],
+        [page(1, "a"), page(1, "a"), page(2, "b"), ended(2, 2)],
+        [ended(0, 0)],
+    ],
+)
+def test_a_stream_whose_pages_are_all_there_is_no_contradiction(told: list[Heard]) -> None:
+    """Those of other attempts, and a page that comes twice, do not count."""
+    assert judge([STREAM], told, {}).ok
+
+
+@pytest.mark.parametrize(
+    ("told", "found"),
+    [
+        ([page(1, "a"), ended(2, 2)], "lost"),
+        ([page(2, "a"), ended(1, 1)], "lost"),
+        ([page(1, "a"), ended(1, 2)], "lost"),
+        ([page(1, "a", attempt=2), ended(1, 1)], "lost"),
+        ([ended(1, 1), page(1, "a")], "lost"),
+        ([page(1, "a"), page(1, "b"), ended(1, 1)], "doubled"),
+    ],
+)
+def test_a_stream_whose_pages_are_not_those_of_its_end_is_found(
+    told: list[Heard], found: str
+) -> None:
+    """One is missing, too late, of another attempt, or was told in two ways."""
+    verdict = judge([STREAM], told, {})
+    assert getattr(verdict, found)

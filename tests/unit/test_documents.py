@@ -56,7 +56,7 @@ def test_every_setting_is_in_the_table() -> None:
 
 def test_every_default_is_the_one_in_the_table() -> None:
     """As it would be written into the environment."""
-    told = {}
+    told: dict[str, str] = {}
     for names, default in ROW.findall(OPERATIONS):
         found = re.findall(r"`([A-Z_]+)`", names)
         values = re.findall(r"`([^`]*)`", default)
