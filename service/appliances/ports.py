@@ -144,7 +144,7 @@ class Part:
     """A part of a list, and how the list stands with it.
 
     Attributes:
-        devices: those that no part before had, at most 500.
+        devices: those that no part before had.
         rows: of the appliance's list that were read so far, the ones left out not counted.
         total: rows that there are in all, as the appliance counts; None if it does not say.
         next: the row at which a later reading would go on; None when nothing is left.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.errors import Reason, Rejection
+from service.execution.plans import PLANS
 from service.messages.wire import now
 from service.telemetry import log, traces
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 OVERDUE = 300.0
 """Seconds for which a command may be run past its time: longer than any honest delivery takes."""
+STREAM_OVERDUE = 3600.0
+"""The same for a streamed list, which is read to its end once it was begun."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ class Flights:
         if flight is None:
             # In seconds: some deadlines are the last instant that a calendar has.
             left = max(0.0, (self._execution.deadline(received) - now()).total_seconds())
-            late_at = asyncio.get_running_loop().time() + left + self._grace
+            data = received.command.data
+            grace = STREAM_OVERDUE if PLANS[type(data)].streams(data) else self._grace
+            late_at = asyncio.get_running_loop().time() + left + grace
             task = asyncio.create_task(begin(received))
             flight = self._flights[key] = _Flight(
                 received.command.envelope.type, digest, task, late_at, traces.here()

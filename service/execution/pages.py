@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from service.messages.encode import page_event
-from service.messages.events import CommandRef, QueryDevicesPage
+from service.messages.events import MAX_DEVICES, CommandRef, QueryDevicesPage
 from service.messages.results import Streamed
+from service.messages.wire import MAX_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from service.appliances.ports import Part
     from service.messages.commands import Command
     from service.messages.encode import Event
+    from service.messages.results import Device
+
+_MAX_DATA = MAX_BYTES // 2
+"""Bytes of a page's data: nobody says how long an appliance's texts may be."""
 
 
 class EventPages:
@@ -43,20 +48,32 @@ class EventPages:
         self._source = source
         self._attempt = attempt
         self._tell = tell
+        self._pages = self._devices = 0
 
     async def tell(self, part: Part) -> None:
         """Tell what is new of a list. See `Pages`."""
-        pages, devices = (self.told.pages, self.told.devices) if self.told else (0, 0)
-        if part.devices:
-            pages += 1
-            devices += len(part.devices)
-            envelope = self._command.envelope
-            page = QueryDevicesPage(
-                command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
-                appliance=self._command.data.appliance,
-                attempt=self._attempt,
-                sequence=pages,
-                devices=part.devices,
-            )
-            await self._tell(page_event(self._command, page, source=self._source))
-        self.told = Streamed(attempt=self._attempt, pages=pages, devices=devices, rows=part.rows)
+        # An appliance may give more at once than it was asked for.
+        for at in range(0, len(part.devices), MAX_DEVICES):
+            await self._tell_page(part.devices[at : at + MAX_DEVICES])
+        self.told = Streamed(
+            attempt=self._attempt, pages=self._pages, devices=self._devices, rows=part.rows
+        )
+
+    async def _tell_page(self, devices: tuple[Device, ...]) -> None:
+        envelope = self._command.envelope
+        page = QueryDevicesPage(
+            command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
+            appliance=self._command.data.appliance,
+            attempt=self._attempt,
+            sequence=self._pages + 1,
+            devices=devices,
+        )
+        event = page_event(self._command, page, source=self._source)
+        if len(event.data) > _MAX_DATA and len(devices) > 1:
+            half = len(devices) // 2
+            await self._tell_page(devices[:half])
+            await self._tell_page(devices[half:])
+            return
+        await self._tell(event)
+        self._pages += 1
+        self._devices += len(devices)

@@ -51,6 +51,10 @@ CODES: dict[Conclusion, frozenset[Code]] = {
 """Which codes tell which conclusion; a code that stands nowhere here may come with any failure."""
 
 
+MAX_DEVICES = 500
+"""How many devices a page may have."""
+
+
 class Failure(Frozen):
     """Why a command did not succeed: a stable code, a sentence, the appliance's HTTP status."""
 
@@ -205,7 +209,7 @@ class QueryDevicesPage(OfACommand):
 
     attempt: Annotated[Count, Field(ge=1)]
     sequence: Annotated[Count, Field(ge=1)]
-    devices: Annotated[tuple[Device, ...], Field(max_length=500, strict=False), NotEmpty]
+    devices: Annotated[tuple[Device, ...], Field(max_length=MAX_DEVICES, strict=False), NotEmpty]
 
 
 class ActivateSmsLicenseFinished(SmsActivation, OfAWrite):

@@ -89,6 +89,32 @@ async def test_who_asks_for_no_pages_is_told_none(
     assert (None, []) == (data["stream"], listening.heard)
 
 
+async def test_a_part_with_many_phones_is_more_than_one_page(
+    execution: Execution, voice: FakeFvc, listening: Listening
+) -> None:
+    """An appliance that ignores how many it was asked for."""
+    voice.parts = [part(*map(str, range(1203)), total=1203, rows=1203, complete=True)]
+    data = result(await execution.settle(streaming()))
+    told = listening.told()
+    assert [(1, 500), (2, 500), (3, 203)] == [(at, len(macs)) for _, at, macs in told]
+    assert list(map(str, range(1203))) == [mac for _, _, macs in told for mac in macs]
+    assert {"attempt": 1, "pages": 3, "devices": 1203, "rows": 1203} == data["stream"]
+
+
+async def test_a_page_fits_into_a_message(
+    execution: Execution, voice: FakeFvc, listening: Listening
+) -> None:
+    """However long the appliance's texts are."""
+    addresses = [f"{number}" * 10_000 for number in range(100, 400)]
+    voice.parts = [part(*addresses, total=300, rows=300, complete=True)]
+    data = result(await execution.settle(streaming()))
+    assert max(len(event.body()) for event in listening.heard) < 2 * 1024 * 1024
+    told = listening.told()
+    assert addresses == [mac for _, _, macs in told for mac in macs]
+    assert list(range(1, len(told) + 1)) == [at for _, at, _ in told]
+    assert (len(told), 300) == (data["stream"]["pages"], data["stream"]["devices"])
+
+
 async def test_a_list_without_phones_is_a_stream_without_pages(
     execution: Execution, voice: FakeFvc, listening: Listening
 ) -> None:

@@ -10,7 +10,7 @@ from service.execution.flight import Flights
 from service.ledger.sqlite import SqliteLedger
 from service.messages.encode import Event
 from tests.support.wait import until
-from tests.unit.fakes import FakeFac, executing
+from tests.unit.fakes import FakeFac, FakeFvc, executing
 from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
 
 
@@ -132,6 +132,21 @@ async def test_a_command_that_outlives_its_time_by_far_is_told(
     fac.gate.set()
     await flying
     assert flights.idle_reason is None
+
+
+async def test_a_stream_may_take_longer(sqlite: SqliteLedger, fvc: FakeFvc) -> None:
+    """A whole inventory is read to its end, once it was begun."""
+    flights = Flights(executing(sqlite, fvc, command_ttl=0.1), grace=-0.2)
+    fvc.gate.clear()
+    stream = received(command("query-devices", {"stream": True}))
+    other = received(command("query-devices", id="c-2"))
+    flying = [asyncio.create_task(flights.settle(stream))]
+    await until(lambda: fvc.reads == 1)
+    assert flights.idle_reason is None
+    flying.append(asyncio.create_task(flights.settle(other)))
+    await until(lambda: flights.idle_reason == "command-overdue")
+    fvc.gate.set()
+    await asyncio.gather(*flying)
 
 
 async def test_a_deadline_at_the_end_of_all_calendars_is_one_like_any_other(
