@@ -9,7 +9,6 @@
 // Exit code 0: done. 1: failed, refused or rejected. 3: no answer; a query is never "unknown".
 
 import { randomUUID } from "node:crypto";
-import { setTimeout as pause } from "node:timers/promises";
 import amqp from "amqplib";
 
 const SOURCE = "/portal/phones";
@@ -80,16 +79,18 @@ async function list(channel, filter) {
     data: { ...filter, stream: true },
   };
   const told = new Map();
-  const end = new Promise((resolve) => {
+  const end = new Promise((resolve, reject) => {
+    // A long list takes its time: what is waited for is the next page.
+    const late = setTimeout(() => reject(new Error("none in time")), PATIENCE);
     listeners.set(command.id, (event) => {
+      late.refresh();
       if (event.type !== PAGE) return resolve(event);
       const { attempt, devices } = event.data;
       told.set(attempt, [...(told.get(attempt) ?? []), ...devices]);
     });
+    late.unref();
   });
-  await publish(channel, command);
-  const event = await Promise.race([end, pause(PATIENCE, undefined, { ref: false })]);
-  if (!event) throw new Error("none in time");
+  const [event] = await Promise.all([end, publish(channel, command)]);
   const { conclusion, reason, error, stream, complete } = event.data;
   if (conclusion !== "succeeded") {
     // Decide by type and conclusion. Reasons and codes are for people, and may become more.

@@ -1,4 +1,4 @@
-"""The compatibility gate: holds the contracts as they are against those that were published last.
+"""The compatibility gate: compares the contracts as they are with those that were published last.
 
 `python -m deploy.compatibility` from the top of the repository (`make contracts-check`);
 `--publish VERSION` records what is there as the next published version.

@@ -62,7 +62,7 @@ def _judged(name: str, schema: Json, files: Iterable[Path], rule: Rule) -> Itera
 
 
 def _channels(old: Path, new: Path) -> Iterator[Finding]:
-    """Hold the addresses and bindings of the AsyncAPI document together."""
+    """Compare the addresses and bindings of the AsyncAPI document."""
     texts = [file.read_text("utf-8") for file in (old, new)]
     # Reading YAML takes longer than all the rest, and mostly there is nothing to see.
     if texts[0] == texts[1]:

@@ -42,27 +42,27 @@ def named(values: Iterable[object], between: str = ", ") -> str:
 
 
 def identity(old: Json, new: Json, place: Place) -> Iterator[Finding]:
-    """Hold the names of schemas together."""
+    """Compare the names of schemas."""
     for key in ("$schema", "$id"):
         if old.get(key) != new.get(key):
             yield place.breaks(Rule.IDENTITY_CHANGED, key)
 
 
 def default(old: Json, new: Json, place: Place) -> Iterator[Finding]:
-    """Hold together what an absent field means."""
+    """Compare what an absent field means."""
     if canonical(old.get("default")) != canonical(new.get("default")):
         yield place.breaks(Rule.DEFAULT_CHANGED)
 
 
 def others(old: Json, new: Json, place: Place) -> Iterator[Finding]:
-    """Hold the keywords together that nothing here understands."""
+    """Compare the keywords that nothing here understands."""
     for key in sorted((old.keys() | new.keys()) - UNDERSTOOD):
         if key not in old or key not in new or canonical(old[key]) != canonical(new[key]):
             yield place.breaks(Rule.KEYWORD_CHANGED, key)
 
 
 def lists(old: Json, new: Json, place: Place, *, widening: bool) -> Iterator[Finding]:
-    """Hold the values together that are listed, in one schema at least."""
+    """Compare the values that are listed, in one schema at least."""
     before, after = members(old), members(new)
     gone = _refused(before or (), new)
     if gone:
@@ -92,7 +92,7 @@ def _listing(before: list[object] | None, place: Place, *, widening: bool) -> It
 
 
 def meaning(old: Json, new: Json, place: Place, *, more: bool = False) -> Iterator[Finding]:
-    """Hold the words of a list together, clause by clause; with more values more may be said."""
+    """Compare the words of a list, clause by clause; with more values more may be said."""
     before, after = _clauses(old), _clauses(new)
     if not before <= after or (before != after and not more):
         changed = sorted(before - after) or sorted(after - before)
@@ -105,7 +105,7 @@ def _clauses(node: Json) -> set[str]:
 
 
 def types(old: Json, new: Json, place: Place, *, widening: bool) -> Iterator[Finding]:
-    """Hold the types together that are allowed."""
+    """Compare the types that are allowed."""
     before, after = _types(old), _types(new)
     if before - after:
         yield place.breaks(Rule.TYPE_NARROWED, named(sorted(before - after)))
@@ -120,7 +120,7 @@ def _types(node: Json) -> frozenset[str]:
 
 
 def bounds(old: Json, new: Json, place: Place, *, widening: bool) -> Iterator[Finding]:
-    """Hold together how small and how large a value may be."""
+    """Compare how small and how large a value may be."""
     for keys, sign in ((_LEAST, -1), (_MOST, 1)):
         for key in keys:
             before, after = (sign * each.get(key, sign * float("inf")) for each in (old, new))
@@ -131,20 +131,20 @@ def bounds(old: Json, new: Json, place: Place, *, widening: bool) -> Iterator[Fi
 
 
 def pattern(old: Json, new: Json, place: Place, *, widening: bool) -> Iterator[Finding]:
-    """Hold patterns together; what two patterns have in common is not computed."""
+    """Compare patterns; what two patterns have in common is not computed."""
     if old.get("pattern") != new.get("pattern") and not (widening and "pattern" not in new):
         yield place.breaks(Rule.PATTERN_CHANGED)
 
 
 def closing(old: Json, new: Json, place: Place) -> Iterator[Finding]:
-    """Hold together what becomes of unknown fields."""
+    """Compare what becomes of unknown fields."""
     before, after = (each.get("additionalProperties", {}) for each in (old, new))
     if before != after:
         yield place.breaks(Rule.OBJECT_OPENED if before == NOTHING else Rule.OBJECT_CLOSED)
 
 
 def required(old: Json, new: Json, place: Place, *, widening: bool) -> Iterator[Finding]:
-    """Hold together which fields are always there."""
+    """Compare which fields are always there."""
     before, after = (set(each.get("required", ())) for each in (old, new))
     for name in sorted(after - before):
         yield place.below(name).breaks(Rule.REQUIRED_ADDED)

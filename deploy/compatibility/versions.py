@@ -84,6 +84,7 @@ def publish(folder: Path, version: str) -> None:
     if not all(_age(each) < _age(version) for each in digests):
         raise NotPublished(f"{version}: {newest(folder)} is published, and stays as it is")
     copy = folder / FOLDER / version
+    shutil.rmtree(copy, ignore_errors=True)  # what an interrupted call left there
     for file in _files(folder):
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(folder / file, copy / file)

@@ -154,6 +154,11 @@ def clock_skew(date: str, asked: float, answered: float) -> float | None:
     return None if told is None else told + 0.5 - (asked + answered) / 2
 
 
+def known_status(status: int | None) -> int | None:
+    """Leave out numbers that are no HTTP status; appliances have been seen to answer with some."""
+    return status if status is not None and 100 <= status < 600 else None
+
+
 def unexpected(what: str, status: int | None = None) -> Failed:
     """Make the error for an answer that the vendor's documents do not allow."""
     return Failed(Code.UNEXPECTED_ANSWER, f"the appliance's answer {what}", status=status)

@@ -33,8 +33,6 @@ RESOURCES: Final = (
     "FabricWidget",
     "FabricVoipStatus",
 )
-PERMISSION: Final = "fabric"
-"""What all of them are together, as far as the session learns what the account may do."""
 
 
 class Fabric(Generic[T]):
@@ -70,7 +68,8 @@ class Fabric(Generic[T]):
             return await self._ask_all([n for n in names if n not in self._found], opened)
 
         try:
-            await self._session.call(PERMISSION, ask_for_the_others)
+            # Those that are read together are one permission: one login finds out.
+            await self._session.call(" ".join(sorted(names)), ask_for_the_others)
         except Refused as error:
             if not self._found:
                 raise
@@ -82,15 +81,16 @@ class Fabric(Generic[T]):
         """Ask in one session; what is returned is a refusal if the session may be over."""
         answers = {name: await self._ask(name, opened) for name in names}
         refused = [name for name in names if name not in self._found]
-        served = [name for name in names if name in self._found]
         if not refused:
-            return answers[served[-1]]
+            return answers[names[-1]]
+        # Who answers 404 or 500 may not even have looked at the session.
+        served = [name for name in names if answers[name].meaning is Meaning.DONE]
         if not served:
             return answers[refused[-1]]
         again = await self._ask(served[-1], opened)
-        if again.meaning is not Meaning.NO_SESSION:
+        if again.meaning is Meaning.DONE:
             self._found.update({name: of_answer(name, answers[name]) for name in refused})
-        return again
+        return again if again.meaning is Meaning.DONE else answers[refused[-1]]
 
     async def _ask(self, name: str, opened: Opened[T]) -> Answer:
         # ASSUMED: the path of every other resource in the guide, and GET, as all are read only.
@@ -101,8 +101,8 @@ class Fabric(Generic[T]):
             if error.code is not Code.UNEXPECTED_ANSWER:
                 raise
             # It did answer, with more than anybody reads.
-            self._found[name] = of_error(name, error)
+            self._found.setdefault(name, of_error(name, error))
             return Answer(operation, error.status or 0, httpx.Headers(), b"", is_whole=False)
         if answer.meaning is not Meaning.NO_SESSION:
-            self._found[name] = of_answer(name, answer)
+            self._found.setdefault(name, of_answer(name, answer))
         return answer

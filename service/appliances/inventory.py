@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at the inventory file."""
+_LONG = 2
+"""Commands that may be at an appliance at once which stay for long."""
 _KINDS: dict[str, type[FortiAuthenticator | FortiVoice]] = {
     "fortiauthenticator": FortiAuthenticator,
     "fortivoice": FortiVoice,
@@ -56,6 +58,7 @@ class _Station:
 
     appliance: Appliance
     places: Places
+    long: Places
     known: Known | None = None
 
 
@@ -78,9 +81,7 @@ class Inventory:
         http: type[Http] = Http,
     ) -> None:
         """Keep the parts; nothing is read yet."""
-        self._stations = {
-            each.name: _Station(each, Places(each.name, limits.share)) for each in appliances
-        }
+        self._stations = {each.name: _station(each, limits.share) for each in appliances}
         self._limits = limits
         self._path = path
         self._http = http
@@ -113,12 +114,15 @@ class Inventory:
         return self._station(name).appliance
 
     @asynccontextmanager
-    async def visiting(self, name: str, port: type) -> AsyncIterator[Appliance]:
+    async def visiting(
+        self, name: str, port: type, *, long: bool = False
+    ) -> AsyncIterator[Appliance]:
         """Be at an appliance that can do something; it stays open for as long.
 
         Args:
             name: of the appliance.
             port: what it must be able to do.
+            long: for minutes, perhaps; only few may be there at once for as long as that.
 
         Raises:
             Refused: `unknown-appliance`, or `wrong-appliance-kind`: it cannot do that.
@@ -129,7 +133,7 @@ class Inventory:
             raise Refused(
                 Code.WRONG_APPLIANCE_KIND, f"{name} is of a kind that cannot run this command"
             )
-        async with station.places.taken():
+        async with station.long.taken() if long else nullcontext(), station.places.taken():
             yield station.appliance
 
     def reload(self) -> None:
@@ -230,4 +234,9 @@ class Inventory:
         appliance = _KINDS[entry.kind](
             http, username=entry.username, secret=known.secret, rules=self._limits.rules
         )
-        return _Station(appliance, Places(name, self._limits.share), known)
+        return _station(appliance, self._limits.share, known)
+
+
+def _station(appliance: Appliance, share: int, known: Known | None = None) -> _Station:
+    name = appliance.name
+    return _Station(appliance, Places(name, share), Places(name, _LONG), known)

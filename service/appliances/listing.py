@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from service.appliances.phones import device_of, rows_of, total_of
 from service.appliances.ports import Part
+from service.errors import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Coroutine
@@ -80,6 +81,9 @@ class _Reading:
         rows = rows_of(body)
         counted = total_of(body)
         self.total = total = self.total if counted is None else counted
+        if self.offset == self._start and rows:
+            # Who caps the size of a page does so from the first one on.
+            self.page_size = min(PAGE_SIZE, len(rows))
         devices = self._new(rows[: self._end - self.offset])
         self.offset += min(len(rows), self._end - self.offset)
         offset, more = self.offset, body.get("nextPage") is True
@@ -87,7 +91,6 @@ class _Reading:
         left = not finished and (total is None or offset < total)
         agree = total is None or (offset <= max(total, self._start) and (left or offset >= total))
         self.is_over = finished or offset >= self._end
-        self.page_size = min(self.page_size, len(rows) or PAGE_SIZE)
         return Part(
             devices=devices,
             rows=offset - self._start,
@@ -131,7 +134,12 @@ class _Pages:
             if behind >= min(self.end, total):
                 break
             self._ask(behind, min(size, self.end - behind))
-        return await self.asked.popleft()[2]
+        *_, page = self.asked.popleft()
+        try:
+            return await page
+        except Waiting:
+            # Too many asked at once, perhaps this list itself: now it is this page's turn.
+            return await self.read(offset, size)
 
     async def forget(self) -> None:
         """Take back what was asked for."""

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from service.appliances.answers import Meaning, problem
+from service.appliances.answers import Meaning, known_status, problem, unexpected
 from service.appliances.phones import parse_lenient
 from service.appliances.ports import Reading
 from service.errors import CommandError, Failed
+from service.messages.passthrough import MAX_BYTES
 
 if TYPE_CHECKING:
     from service.appliances.answers import Answer
 
 _MISSING: Final = frozenset({404, 405})
+_MAX_BYTES: Final = 4 * MAX_BYTES
+"""Of a body that is looked into: spaces and escapes take their part."""
 
 
 def of_answer(name: str, answer: Answer) -> Reading:
@@ -24,6 +27,8 @@ def of_answer(name: str, answer: Answer) -> Reading:
         return Reading.missing(name, answer.status)
     if answer.meaning is not Meaning.DONE:
         return of_error(name, problem(answer, "the appliance"))
+    if len(answer.body) > _MAX_BYTES:
+        return of_error(name, unexpected(f"is larger than {_MAX_BYTES} bytes", answer.status))
     try:
         return Reading(name, answer.status, parse_lenient(answer))
     except Failed as error:
@@ -32,4 +37,4 @@ def of_answer(name: str, answer: Answer) -> Reading:
 
 def of_error(name: str, error: CommandError) -> Reading:
     """Say why there is nothing to pass on."""
-    return Reading(name, error.status, error=(error.code.value, error.message))
+    return Reading(name, known_status(error.status), error=(error.code.value, error.message))

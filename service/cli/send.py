@@ -220,6 +220,8 @@ def _send(name: str, data: Mapping[str, Json], options: Options) -> None:
         for field in _FROM_ROWS:
             if field in given:
                 raise typer.BadParameter("comes from the rows", param_hint=f"--{field}")
+        if given.get("stream"):
+            raise typer.BadParameter("results in a file have no pages", param_hint="--stream")
         bulk = Bulk(
             file=options.bulk,
             form=options.form,

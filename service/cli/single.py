@@ -28,7 +28,7 @@ _EXIT_CODES = {
 
 
 def send_one(settings: Settings, draft: Draft, *, wait: bool, timeout: float) -> None:
-    """Send a command, and print what is told of it if one waits.
+    """Send a command, and print what is told of it if one waits, so long for each event.
 
     The event that ends it is printed for people; where pages come before it, each event is a line.
 
@@ -39,9 +39,11 @@ def send_one(settings: Settings, draft: Draft, *, wait: bool, timeout: float) ->
     try:
         answer = asyncio.run(_exchange(settings, draft, wait=wait, seconds=timeout))
     except TimeoutError:
+        # Under the same id the pages of two readings would have the same names.
+        again = "without --id" if draft.streams else f"with --id {draft.id}"
         sys.stderr.write(
             f"courier: no answer within {timeout:g} s; the command may be carried out all the same."
-            f" Send it again with --id {draft.id} to hear of it.\n"
+            f" Send it again {again} to hear of it.\n"
         )
         raise typer.Exit(NO_ANSWER) from None
     if answer is not None:
@@ -55,9 +57,14 @@ def send_one(settings: Settings, draft: Draft, *, wait: bool, timeout: float) ->
 async def _exchange(
     settings: Settings, draft: Draft, *, wait: bool, seconds: float
 ) -> bytes | None:
-    async with asyncio.timeout(seconds), Client.opened(settings) as client:
+    async with asyncio.timeout(seconds) as patience, Client.opened(settings) as client:
+
+        def hear(page: bytes) -> None:
+            patience.reschedule(asyncio.get_running_loop().time() + seconds)
+            _print_line(page)
+
         if wait and draft.streams:
-            await client.hear_pages(draft, _print_line)
+            await client.hear_pages(draft, hear)
         return await client.send(draft, wait=wait)
 
 

@@ -23,6 +23,7 @@ from service.topology import (
     OWN_PREFIX,
     PARKED,
     QUARANTINE,
+    QUARANTINE_LIMIT,
     WORK_LIMIT,
     retry_name,
     work_queues,
@@ -49,6 +50,7 @@ CAME_BY = "courier-queue"
 EXPIRATION = "courier-expiration"
 
 _ABSURD = 1_000_000
+_USED_UP = WORK_LIMIT + QUARANTINE_LIMIT + 2  # deliveries of what was parked for their number
 _PUT_BACK = timedelta(days=1)
 """By how much a clock may have been put back since our own copy was made."""
 _WORK = frozenset(queue.name for queue in work_queues())
@@ -66,7 +68,7 @@ class Story:
         known_since: since when there has been such a command; None if the AMQP message does not
             tell.
         deliveries: how often the broker has brought this very message before.
-        exhausted: it comes from a work queue whose deliveries it has used up.
+        lost: how many deliveries did not come to their end, those before a quarantine included.
         expired: the broker dead-lettered it because the producer's `expiration` passed.
     """
 
@@ -78,7 +80,7 @@ class Story:
     known_since: datetime | None
     deliveries: int
     redelivered: bool
-    exhausted: bool
+    lost: int
     expired: bool
 
     @classmethod
@@ -89,6 +91,7 @@ class Story:
         ages = [age for age in (_instant(headers.get(PARKED_AT)), _sent_at(raw)) if age]
         deliveries = _number(headers.get("x-delivery-count"))
         exhausted = _died(headers.get("x-death"), "delivery_limit")
+        replayed = headers.get(REASON) == Reason.DELIVERY_LIMIT
         return cls(
             attempts=_number(headers.get(ATTEMPT)),
             received_at=received_at or now(),
@@ -100,9 +103,9 @@ class Story:
             deliveries=deliveries,
             redelivered=bool(raw.redelivered or deliveries or received_at)
             or exhausted
-            # A replay: what had used up its deliveries before it was parked may have run.
-            or headers.get(REASON) == Reason.DELIVERY_LIMIT,
-            exhausted=exhausted,
+            # What had used up its deliveries before it was parked may have run.
+            or replayed,
+            lost=deliveries + exhausted * (WORK_LIMIT + 1) + replayed * _USED_UP,
             expired=queue == QUARANTINE and _died(headers.get("x-death"), "expired"),
         )
 
@@ -113,7 +116,7 @@ class Story:
             self.received_at,
             delayed=self.delayed,
             attempts=self.attempts,
-            deliveries=self.deliveries + (WORK_LIMIT + 1 if self.exhausted else 0),
+            deliveries=self.lost,
             had_intent=self.had_intent,
             redelivered=self.redelivered,
             inherited=self.redelivered and first_connection,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from service.appliances.inventory import Inventory
-    from service.execution.line import Place
+    from service.execution.line import Turn
     from service.execution.plans import Plan
     from service.ledger import Ledger, Told
     from service.messages.commands import Command
@@ -46,24 +46,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Received", "Retry"]
 
+_APART = 1000
+"""Between the numbers of a message's readings, and so of what it and its retry copies tell."""
 _MET = 10_000
 """Commands that are remembered while the ledger is new."""
 
 
 @dataclass(frozen=True, repr=False)
 class _Run:
-    """One delivery of a command on its way through a handler.
-
-    Attributes:
-        place: in the line of those who write at the appliance; None if it writes nothing.
-        visit: what it does there.
-    """
+    """One delivery on its way through a handler; its `turn` is None if it writes nothing."""
 
     received: Received
     plan: Plan
     intent: LedgerIntent
     pages: EventPages
-    place: Place | None
+    turn: Turn | None
     visit: Visit = field(default_factory=Visit)
 
 
@@ -116,8 +113,8 @@ class Execution:
         name = received.command.data.appliance
         writes = plan.writes(received.command.data)
         # Before anything is awaited: the line is in the order of arrival.
-        with self._lines.joined(name) if writes else nullcontext() as place:
-            return await self._settle(received, plan, place)
+        with self._lines.joined(name) if writes else nullcontext() as turn:
+            return await self._settle(received, plan, turn)
 
     def deadline(self, received: Received) -> datetime:
         """Say until when a command may be begun."""
@@ -138,11 +135,8 @@ class Execution:
             return await self._endings.end(received, plan, undetermined(plan, command, intent))
         raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
-    async def _settle(self, received: Received, plan: Plan, place: Place | None) -> Event | Retry:
+    async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
         command = received.command
-        if plan.streams(command.data):
-            # Nobody knows what those deliveries told: no two readings have the same number.
-            received = replace(received, attempts=received.attempts + received.deliveries)
         if self._ledger.is_new and not received.redelivered:
             self._meet(command.key)
         told, intent = await self._known(command, plan)
@@ -153,16 +147,18 @@ class Execution:
                 return await self._endings.end(received, plan, undetermined(plan, command, intent))
             if received.expired or self.deadline(received) <= now():
                 return await self._endings.end(received, plan, out_of_time(plan, received))
-        number = received.attempts + 1
-        pages = EventPages(command, source=self._source, attempt=number, tell=self._tell)
-        run, reads_back = _Run(received, plan, intent, pages, place), intent.open
+        # A delivery that did not come to its end has most likely asked, and may have told pages.
+        attempts = received.attempts + (plan.streams(command.data) and received.deliveries > 0)
+        number = attempts + 1 + _APART * received.deliveries
+        pages = EventPages(command, self._source, number, self._tell)
+        run, reads_back = _Run(received, plan, intent, pages, turn), intent.open
         outcome = await self._run(run)
         # Waiting costs none, unless a write was sent or a page told before.
-        idle = (reads_back or not intent.open) and pages.told is None
-        waited = isinstance(outcome, Waiting) and idle
-        attempts = received.attempts + (run.visit.requests > 0 and not waited)
+        said = (intent.open and not reads_back) or pages.streamed is not None
+        waited = isinstance(outcome, Waiting) and not said
+        attempts += run.visit.requests > 0 and not waited
         if isinstance(outcome, Outcome):
-            return await self._endings.end(received, plan, outcome, attempts, pages.told)
+            return await self._endings.end(received, plan, outcome, attempts, pages.streamed)
         return await self._later(run, outcome, attempts)
 
     async def _known(self, command: Command, plan: Plan) -> tuple[Told | None, LedgerIntent]:
@@ -204,12 +200,13 @@ class Execution:
 
     async def _call(self, run: _Run) -> Outcome[BaseModel]:
         plan, asked, intent = run.plan, run.received.command.data, run.intent
-        async with self._inventory.visiting(asked.appliance, plan.port) as appliance:
+        streams = plan.streams(asked)
+        async with self._inventory.visiting(asked.appliance, plan.port, long=streams) as appliance:
             if not plan.recorded:
                 return await plan.handler(asked, appliance, run.pages)
-            if run.place is None:
+            if run.turn is None:
                 return await plan.handler(asked, appliance, intent)
-            await run.place.first()
+            await run.turn.comes()
             async with appliance.writing():
                 if not intent.open and await self._ledger.has_open_intent(asked.appliance):
                     raise IntentOpen(asked.appliance)
@@ -245,7 +242,7 @@ class Execution:
             outcome = out_of_time(plan, received)
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
-        return await self._endings.end(received, plan, outcome, attempts, run.pages.told)
+        return await self._endings.end(received, plan, outcome, attempts, run.pages.streamed)
 
     def _turn(self, error: CommandError, attempts: int, left: float) -> int:
         """Choose the delay whose turn it is, or a longer one where the appliance asks for that.

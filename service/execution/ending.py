@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from service.appliances.answers import known_status
 from service.errors import Code, CommandError, Failed
 from service.handlers import Outcome
 from service.ledger import Told
@@ -51,7 +52,7 @@ class Endings:
         plan: Plan,
         outcome: Outcome[BaseModel],
         attempts: int | None = None,
-        told: Streamed | None = None,
+        streamed: Streamed | None = None,
     ) -> Event:
         """Store how a licence command ended, and make the event that says how it ended.
 
@@ -60,7 +61,7 @@ class Endings:
             plan: how it is carried out.
             outcome: how it ended.
             attempts: how many were made; those of earlier deliveries only, if not given.
-            told: how far a list was told in pages.
+            streamed: how far a list was told in pages.
         """
         command = received.command
         finished_at = max(now(), received.received_at)  # whatever the clock was set to meanwhile
@@ -73,7 +74,7 @@ class Endings:
             started_at=received.received_at,
             finished_at=finished_at,
             error=_told(why),
-            **{**dict(outcome.body), **({"stream": told} if told else {})},
+            **{**dict(outcome.body), **({"stream": streamed} if streamed else {})},
         )
         end = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
         # The first end stays, and only what is stored is told.
@@ -121,8 +122,7 @@ def undetermined(plan: Plan, command: Command, intent: LedgerIntent) -> Outcome[
 def _told(why: CommandError | None) -> Failure | None:
     if why is None:
         return None
-    # Appliances have been seen to answer with numbers that are no HTTP status.
-    status = why.status if why.status is not None and 100 <= why.status < 600 else None  # noqa: PLR2004
+    status = known_status(why.status)
     return Failure(code=why.code.value, message=redact(why.message)[:1000], status=status)
 
 

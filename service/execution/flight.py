@@ -45,7 +45,7 @@ class Flights:
 
     Args:
         execution: runs them.
-        grace: seconds past its time after which a command counts as hung.
+        grace: seconds past its time after which a command counts as hung; streams have more.
     """
 
     def __init__(self, execution: Execution, *, grace: float = OVERDUE) -> None:

@@ -1,7 +1,7 @@
 """The order in which licence writes were asked for, kept until each has had its turn.
 
 What a command does before its write, asking the ledger and the like, may take one longer than
-another: whoever came first is waited for all the same.
+another: whoever came first is waited for all the same, unless the appliance has no place for it.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Place:
-    """A place in the line at an appliance."""
+class Turn:
+    """One command's turn in the line at an appliance."""
 
     def __init__(self, appliance: str) -> None:
         """Begin behind all others."""
         self._appliance = appliance
-        self._is_first = asyncio.Event()
+        self._has_come = asyncio.Event()
 
     def advance(self) -> None:
         """Note that nobody is ahead any more."""
-        self._is_first.set()
+        self._has_come.set()
 
-    async def first(self) -> None:
+    async def comes(self) -> None:
         """Wait until nobody is ahead.
 
         Raises:
@@ -38,7 +38,7 @@ class Place:
         """
         try:
             async with asyncio.timeout(MAX_WAIT):
-                await self._is_first.wait()
+                await self._has_come.wait()
         except TimeoutError:
             raise Waiting(Code.BUSY, f"{self._appliance} is busy") from None
 
@@ -48,12 +48,12 @@ class Lines:
 
     def __init__(self) -> None:
         """Start with nobody."""
-        self._lines: defaultdict[str, deque[Place]] = defaultdict(deque)
+        self._lines: defaultdict[str, deque[Turn]] = defaultdict(deque)
 
     @contextmanager
-    def joined(self, appliance: str) -> Iterator[Place]:
+    def joined(self, appliance: str) -> Iterator[Turn]:
         """Stand in line, from now on, for as long as the context lasts."""
-        line, mine = self._lines[appliance], Place(appliance)
+        line, mine = self._lines[appliance], Turn(appliance)
         line.append(mine)
         line[0].advance()
         try:

@@ -31,19 +31,18 @@ class EventPages:
         tell: tells an event; returns when the broker has it.
 
     Attributes:
-        told: how far the list was read and told; None before anything of it was read.
+        streamed: how far the list was read and told; None before anything of it was read.
     """
 
     def __init__(
         self,
         command: Command,
-        *,
         source: str,
         attempt: int,
         tell: Callable[[Event], Awaitable[None]],
     ) -> None:
         """Keep the parts; nothing is told yet."""
-        self.told: Streamed | None = None
+        self.streamed: Streamed | None = None
         self._command = command
         self._source = source
         self._attempt = attempt
@@ -55,7 +54,7 @@ class EventPages:
         # An appliance may give more at once than it was asked for.
         for at in range(0, len(part.devices), MAX_DEVICES):
             await self._tell_page(part.devices[at : at + MAX_DEVICES])
-        self.told = Streamed(
+        self.streamed = Streamed(
             attempt=self._attempt, pages=self._pages, devices=self._devices, rows=part.rows
         )
 

@@ -32,7 +32,7 @@ async def query_appliance_status(
     there = [name for name in names if name in appliance.resources]
     readings = await appliance.readings(there) if there else []
     trouble = [each for each in readings if each.error and each.error[0] == Code.APPLIANCE_ERROR]
-    if readings and len(trouble) == len(readings):
+    if trouble and all(each.error for each in readings):
         status = trouble[0].status
         raise Failed(Code.APPLIANCE_ERROR, "no resource could be served", status=status)
     found = {each.name: each for each in readings}
@@ -41,11 +41,11 @@ async def query_appliance_status(
 
 
 def _told(reading: Reading) -> Resource:
-    name, status, error = reading.name, reading.status, reading.error
+    raw, error = None, reading.error
     if error is None:
         try:
-            return Resource(name=name, status=status, raw=passed_on(reading.raw), error=None)
+            raw = passed_on(reading.raw)
         except ValueError as why:
             error = Code.UNEXPECTED_ANSWER.value, f"the answer {why}"
-    failure = ResourceFailure(code=error[0], message=error[1])
-    return Resource(name=name, status=status, raw=None, error=failure)
+    failure = ResourceFailure(code=error[0], message=error[1]) if error else None
+    return Resource(name=reading.name, status=reading.status, error=failure, raw=raw)

@@ -120,8 +120,11 @@ class QueryDevices(CommandData):
 
     @property
     def most(self) -> int | None:
-        """How many rows to read at most; None for all, as a stream has no limit unless given."""
-        return None if self.stream and "limit" not in self.model_fields_set else self.limit
+        """How many rows to read at most; None for all: a stream has no limit.
+
+        Not even a spelled-out one: programs that fill in defaults would cut whole inventories.
+        """
+        return None if self.stream else self.limit
 
 
 class QueryApplianceStatus(CommandData):

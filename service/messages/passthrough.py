@@ -1,18 +1,19 @@
 """What a stranger says in JSON, on its way into an event: bounded, and without secrets.
 
-Nobody documents what the fields mean. So a field is masked by the words in its name, rather once
-too often, and a text by its form.
+Nobody documents what the fields mean. So a value is masked by what its field is called, and a text
+by its form; rather once too often, but figures and states that only speak of secrets are told.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from pydantic_core import to_json
 
-from service.telemetry import redact, redacted
+from service.telemetry import redact
 
 if TYPE_CHECKING:
     from service.messages.wire import Json
@@ -20,14 +21,33 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 128 * 1024
 """How long it may be as JSON: eight times that is half of what a message may be."""
 _MAX_DEPTH: Final = 32
-_WORDS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-_SECRET_WORDS: Final = frozenset(
-    {
-        *("pass", "pwd", "passphrase", "passcode", "pin", "psk", "key", "keys", "private", "hash"),
-        *("auth", "credential", "credentials", "session", "community", "magic", "signature"),
-    }
-)
 _MASK: Final = "***"
+
+# Of a name in small letters, without what separates words in it.
+_SECRET: Final = re.compile(
+    r"(?<!com)(?<!by)pass(?!ive|through|enger|age)|pwd|pw$|secret|token|cookie|psk|privat|credential"
+    r"|authoriz|nonce|otp$|^ha1|salt|signature|community|magic|sessi?o?n?id|^sid$|^sess(ion)?s?$"
+    r"|^auth$|auth(hash|data|value)|hash$"
+    r"|^keys?$|(api|app|auth|enc|access|ssh|ssl|tls|sign(ing)?|host|shared|master|wep|wpa|aes|crypt"
+    r"|encryption|license|licence|product|activation|registration|session|server|client|sip)_?keys?$"
+    r"|(^|user|admin|sip|phone|voicemail|mail|vm|access|security|device)pins?$"
+)
+_SEPARATORS: Final = re.compile(r"[^a-z0-9]+")
+# Of the whole name: what only speaks of a secret, as a figure or a state.
+_ABOUT: Final = re.compile(
+    r"(count|total|status|state|mode|type|method|enabled?|length|limit|age|timeout|policy|expir\w*)s?$"
+)
+_PAIR: Final = re.compile(
+    r"(?i)\b([\w-]{0,24}(?:passw(?:or)?d|passphrase|passcode|pwd|secret|token|psk|api_?key"
+    r"|(?<![a-z])pin(?![a-z]))[\w-]{0,24}[\"']?\s{0,9}[:=]\s{0,9}[\"']?)[^\s\"',;&]+"
+)
+_CONFIGURED: Final = re.compile(
+    r"(?i)\b(set\s{1,9}[\w-]{0,24}(?:pass|secret|psk|key|pwd)[\w-]{0,24}\s{1,9}|ENC\s{1,9})\S+"
+)
+_PRIVATE_KEY: Final = re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END[^\n]*|$)")
+_SIP_USER: Final = re.compile(r"(?i)\b(sips?:[^:@\s]{1,64}:)[^@\s]{1,128}(?=@)")
+_PLURAL: Final = re.compile(r"[^s]s$")
+_NAMES: Final = ("name", "key", "field", "id", "attribute", "parameter")
 
 
 def passed_on(value: Json) -> Json:
@@ -46,26 +66,55 @@ def _unveiled(value: Json, depth: int) -> Json:
     if depth == 0:
         raise ValueError("is nested too deeply")
     if isinstance(value, dict):
+        hidden = _hidden(value)
         return {
-            _text(name): _MASK if _is_secret(name, each) else _unveiled(each, depth - 1)
+            _text(name): _MASK if name in hidden else _unveiled(each, depth - 1)
             for name, each in value.items()
         }
     if isinstance(value, list):
         return [_unveiled(each, depth - 1) for each in value]
-    return _text(value) if isinstance(value, str) else value
+    return _document(value, depth) if isinstance(value, str) else value
 
 
-def _is_secret(name: str, value: Json) -> bool:
-    """Tell a field whose value is not passed on; whether there is one is no secret."""
-    return value is not None and not isinstance(value, bool) and value != "" and _says_secret(name)
+def _hidden(fields: dict[str, Json]) -> set[str]:
+    """Find the fields whose values are not told; that one is empty, or a yes or no, is told."""
+    named = [fields[name] for name in _NAMES if "value" in fields and name in fields]
+    secret = {name for name in fields if _says_secret(name)}
+    if named:
+        # A pair of name and value: the name may be told, and says what the value is.
+        secret = (secret - {*_NAMES}) | {
+            "value" for each in named if isinstance(each, str) and _says_secret(each)
+        }
+    return {name for name in secret if not _tells_nothing(name, fields[name])}
+
+
+def _tells_nothing(name: str, value: Json) -> bool:
+    is_count = isinstance(value, int) and _PLURAL.search(name) is not None  # so many keys
+    return value in (None, "") or isinstance(value, bool) or is_count
+
+
+def _document(text: str, depth: int) -> str:
+    """Look into a text that is JSON itself."""
+    if text.lstrip()[:1] in {"{", "["}:
+        try:
+            document = json.loads(text)
+            told = _unveiled(document, depth - 1)
+        except (ValueError, RecursionError):
+            return _text(text)
+        if told != document:
+            return json.dumps(told, ensure_ascii=False)
+    return _text(text)
 
 
 @lru_cache(1024)
 def _says_secret(name: str) -> bool:
-    words = {word.lower() for word in _WORDS.findall(name)}
-    return redacted(name, "") == _MASK or not words.isdisjoint(_SECRET_WORDS)
+    flat = _SEPARATORS.sub("", name.lower())
+    return _SECRET.search(flat) is not None and _ABOUT.search(flat) is None
 
 
 def _text(text: str) -> str:
     # A lone surrogate is legal in JSON and in no encoding.
-    return redact(text if text.isascii() else text.encode("utf-8", "replace").decode())
+    told = redact(text if text.isascii() else text.encode("utf-8", "replace").decode())
+    for pattern in (_PAIR, _CONFIGURED, _SIP_USER):
+        told = pattern.sub(rf"\1{_MASK}", told)
+    return _PRIVATE_KEY.sub(_MASK, told)

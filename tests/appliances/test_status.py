@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
+from service.appliances import fortiauthenticator
+from service.appliances.answers import Answer as HttpAnswer
+from service.appliances.answers import Operation
 from service.appliances.fabric import RESOURCES
+from service.appliances.readings import of_answer
 from service.errors import Code, Failed, Refused
 from service.simulator import Answer, ExpireSession, Reset
+
+CONTRACTS = Path(__file__).parents[2] / "contracts/commands"
 
 if TYPE_CHECKING:
     from service.appliances.ports import Reading
     from tests.appliances.pairs import Sms, Voice
 
+OPERATION = Operation("fabric", "GET", "/api/v1/FabricWidget")
 WIDGET, USAGE, SYSINFO = "FabricWidget", "FabricSysStatusUsage", "FabricSysStatusSysinfo"
 
 
 def codes(readings: list[Reading]) -> list[str | None]:
     return [reading.error[0] if reading.error else None for reading in readings]
+
+
+def test_the_contract_names_what_there_is() -> None:
+    """Seven of a FortiVoice, one of a FortiAuthenticator."""
+    schema = json.loads((CONTRACTS / "query-appliance-status/v1.schema.json").read_text("utf-8"))
+    named = schema["$defs"]["data"]["properties"]["resources"]["items"]["enum"]
+    assert [*RESOURCES, fortiauthenticator.RESOURCE] == named
 
 
 async def test_all_resources_of_the_guide_are_read_in_one_session(voice: Voice) -> None:
@@ -55,6 +72,51 @@ async def test_a_denied_resource_costs_no_login_where_another_is_served(
     expected = ["permission-denied" if n in denied else None for n in (WIDGET, USAGE, SYSINFO)]
     assert expected == codes(readings)
     assert voice.simulated.books.logins == 1
+
+
+async def test_a_denied_resource_is_remembered_whatever_else_is_served(voice: Voice) -> None:
+    """Asking for it alone costs one login, not one each time."""
+    voice.simulated.fabric_denied = [WIDGET]
+
+    for _ in range(5):
+        with pytest.raises(Refused):
+            await voice.adapter.readings([WIDGET])
+        assert [None] == codes(await voice.adapter.readings([USAGE]))
+
+    assert voice.simulated.books.logins == 2
+
+
+@pytest.mark.parametrize("status", [404, 405, 500, 503])
+async def test_who_has_not_looked_at_the_session_proves_nothing_of_it(
+    voice: Voice, status: int
+) -> None:
+    """A resource that is not there may be said so to strangers as well."""
+    await voice.adapter.readings([WIDGET])
+    voice.simulated.expire_sessions()
+    voice.fault(Answer(status=status), "fabric", times=1)
+
+    readings = await voice.adapter.readings([WIDGET, USAGE, SYSINFO])
+
+    assert [None, None] == codes(readings)[1:]
+    assert voice.simulated.books.logins == 2
+
+
+async def test_what_was_read_is_not_lost_to_a_second_look(voice: Voice) -> None:
+    """The look that shows whether the session lives may go wrong."""
+    voice.simulated.fabric_denied = [WIDGET]
+    voice.fault(Answer(status=503), "fabric", times=1, after=2)
+
+    readings = await voice.adapter.readings([WIDGET, USAGE])
+
+    assert ["permission-denied", None] == codes(readings)
+
+
+def test_a_number_that_is_no_status_is_none() -> None:
+    """Appliances have been seen to answer with some."""
+    answer = httpx.Headers()
+    strange = of_answer(WIDGET, HttpAnswer(OPERATION, 999, answer, b"{}"))
+
+    assert (None, "unexpected-answer") == (strange.status, (strange.error or ("",))[0])
 
 
 async def test_who_may_read_none_of_them_is_told_so_after_one_more_login(voice: Voice) -> None:

@@ -298,3 +298,19 @@ def test_two_runs_do_not_write_one_result_file(rows: list[Row], tmp_path: Path) 
     refused = pytest.raises(BadRows, match="is in use")
     with Results.opened(tmp_path / "r", rows), refused, Results.opened(tmp_path / "r", rows):
         pass
+
+
+def test_a_list_is_words_in_a_cell(tmp_path: Path) -> None:
+    """The resources of an appliance are named with spaces between them."""
+    text = "appliance,resources\nfvc-1,FabricWidget FabricVoipStatus\nfvc-2,\n"
+    both = rows_of(text, tmp_path, name="query-appliance-status", defaults={})
+    assert [["FabricWidget", "FabricVoipStatus"], None] == [
+        row.draft.data.get("resources") for row in both
+    ]
+
+
+def test_a_streamed_list_is_no_row(tmp_path: Path) -> None:
+    """Its pages would go nowhere."""
+    text = "appliance,stream\nfvc-1,no\nfvc-2,yes\n"
+    told = mistakes_of(text, tmp_path, name="query-devices", defaults={})
+    assert ("line 3: stream: results in a file have no pages",) == told

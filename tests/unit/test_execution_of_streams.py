@@ -1,5 +1,6 @@
 """Pages: told before the end, under numbers that no other reading of the command has."""
 
+import asyncio
 import json
 from dataclasses import replace
 from typing import Any, Final
@@ -9,7 +10,10 @@ import pytest
 from service.errors import Code, CommandError, Failed, Refused, Waiting
 from service.execution import Execution, Received, Retry
 from service.ledger.sqlite import SqliteLedger
+from service.messages.commands import Command
 from service.messages.encode import Event
+from tests.support.clock import Clock
+from tests.support.wait import until
 from tests.unit.fakes import FakeFvc, executing, part
 from tests.unit.making import command, received
 
@@ -60,6 +64,10 @@ def execution(sqlite: SqliteLedger, voice: FakeFvc, listening: Listening) -> Exe
 
 def streaming(**story: Any) -> Received:  # noqa: ANN401  as a delivery has them
     return replace(received(STREAM), **story)
+
+
+def numbered(number: int) -> Command:
+    return command("query-devices", {"stream": True}, id=f"q-{number}")
 
 
 def result(end: Event | Retry) -> dict[str, Any]:
@@ -126,21 +134,56 @@ async def test_a_list_without_phones_is_a_stream_without_pages(
 
 
 @pytest.mark.parametrize(
-    ("story", "attempt"),
+    ("story", "attempts"),
     [
-        ({"attempts": 0}, 1),
+        ({}, 1),
         ({"attempts": 3}, 4),
-        ({"deliveries": 2}, 3),
-        ({"attempts": 1, "deliveries": 11}, 13),
+        ({"deliveries": 2}, 2),
+        ({"attempts": 1, "deliveries": 11}, 3),
     ],
 )
-async def test_no_two_readings_have_one_number(
-    story: dict[str, int], attempt: int, execution: Execution, listening: Listening
+async def test_a_delivery_that_was_lost_counts_as_an_attempt(
+    story: dict[str, int], attempts: int, execution: Execution, listening: Listening
 ) -> None:
-    """A delivery that did not come to its end may have told pages: it counts as an attempt."""
+    """It has most likely asked, and told pages; the numbers of its pages are others."""
     data = result(await execution.settle(streaming(**story)))
-    assert {attempt} == {number for number, _, _ in listening.told()}
-    assert (attempt, attempt) == (data["attempts"], data["stream"]["attempt"])
+    numbers = {number for number, _, _ in listening.told()}
+    assert ({data["stream"]["attempt"]}, attempts) == (numbers, data["attempts"])
+
+
+async def test_no_two_readings_have_one_number(execution: Execution) -> None:
+    """However a message and its retry copies were delivered again, or parked and replayed."""
+    stories = [(attempts, lost) for attempts in range(20) for lost in (0, 1, 2, 11, 12, 15, 26)]
+    numbers = [
+        result(await execution.settle(streaming(attempts=attempts, deliveries=lost)))["stream"]
+        for attempts, lost in stories
+    ]
+    assert len(stories) == len({each["attempt"] for each in numbers})
+
+
+async def test_few_lists_are_streamed_at_a_time(
+    clock: Clock, execution: Execution, voice: FakeFvc
+) -> None:
+    """They take minutes: the third one waits in the broker, and a short query does not."""
+    voice.gate.clear()
+    streams = [replace(streaming(), command=numbered(number)) for number in range(3)]
+    running = [asyncio.create_task(execution.settle(each)) for each in streams]
+    await until(lambda: voice.reads == 2)
+    clock.forward(1)
+    third = await running[2]
+    assert isinstance(third, Retry)
+    assert 0 == third.attempts
+    short = asyncio.create_task(execution.settle(received(command("query-devices", id="q-9"))))
+    await until(lambda: voice.reads == 3)
+    voice.gate.set()
+    ends = [result(await each) for each in (*running[:2], short)]
+    assert ["succeeded"] * 3 == [each["conclusion"] for each in ends]
+
+
+async def test_what_was_never_tried_has_no_attempts(execution: Execution) -> None:
+    """Deliveries alone are none."""
+    data = result(await execution.settle(streaming(deliveries=2, expired=True)))
+    assert (0, "expired") == (data["attempts"], data["error"]["code"])
 
 
 async def test_deliveries_count_as_attempts_of_streams_only(execution: Execution) -> None:
@@ -167,9 +210,9 @@ async def test_waiting_before_the_first_page_costs_no_attempt(
 ) -> None:
     """No number was used."""
     voice.errors = [BUSY]
-    retry = await execution.settle(streaming(deliveries=2))
+    retry = await execution.settle(streaming())
     assert isinstance(retry, Retry)
-    assert 2 == retry.attempts
+    assert 0 == retry.attempts
 
 
 @pytest.mark.parametrize(("error", "conclusion"), [(BROKEN, "failed"), (DENIED, "refused")])

@@ -122,11 +122,11 @@ async def test_the_next_one_is_whoever_is_left_in_front() -> None:
     """Who leaves from the middle changes nothing for the others."""
     lines = Lines()
     with ExitStack() as front, ExitStack() as middle, lines.joined("fac-1") as ahead:
-        await ahead.first()
+        await ahead.comes()
         front.enter_context(lines.joined("fac-1"))
         middle.enter_context(lines.joined("fac-1"))
         with lines.joined("fac-1") as last:
-            waiting = asyncio.create_task(last.first())
+            waiting = asyncio.create_task(last.comes())
             middle.close()
             await asyncio.sleep(0)
             assert not waiting.done()

@@ -8,7 +8,7 @@ import pytest
 
 from service.appliances import listing
 from service.appliances.ports import Part
-from service.errors import Code, Failed
+from service.errors import Code, Failed, Waiting
 from tests.support.wait import until
 
 Json = dict[str, Any]
@@ -93,7 +93,7 @@ async def test_a_page_in_the_middle_that_is_short_costs_what_was_asked_too_early
     """The list goes on at the right row, and no phone is missed."""
     appliance = Appliance(size=3000)
     appliance.gate.set()
-    places = iter([500, 300])
+    places = iter([500, 1])
 
     async def capped(offset: int, size: int) -> Json:
         appliance.cap = next(places, 500)
@@ -106,6 +106,28 @@ async def test_a_page_in_the_middle_that_is_short_costs_what_was_asked_too_early
 
     assert list(map(str, range(3000))) == macs(parts)
     assert 0 == appliance.under_way
+    assert len(appliance.asked) <= 10
+
+
+async def test_a_page_that_was_asked_for_too_early_is_asked_for_again() -> None:
+    """Too many at once is no reason to give the list up: its turn comes."""
+    appliance = Appliance(size=3000)
+    appliance.gate.set()
+    refused: list[int] = []
+
+    async def crowded(offset: int, size: int) -> Json:
+        if offset and offset not in refused:
+            refused.append(offset)
+            raise Waiting(Code.BUSY, "busy")
+        return await appliance.page(offset, size)
+
+    parts = [
+        part
+        async for part in listing.read(crowded, wanted=lambda _: True, start=0, limit=None, ahead=2)
+    ]
+
+    assert list(map(str, range(3000))) == macs(parts)
+    assert [500, 1000, 1500, 2000, 2500] == refused
 
 
 async def test_a_page_that_cannot_be_had_ends_the_list_and_takes_back_the_others() -> None:

@@ -86,12 +86,15 @@ async def test_a_body_is_passed_on_without_its_secrets() -> None:
 
 
 async def test_an_appliance_that_can_serve_nothing_now_is_asked_again_later() -> None:
-    """A single one that it serves makes an answer of it."""
+    """A single one that it serves makes an answer of it; one that it does not have makes none."""
     fvc, trouble = FakeFvc(), ("appliance-error", "answered 503")
     fvc.says = {name: Reading(name, 503, error=trouble) for name in fvc.resources}
     with pytest.raises(Failed) as caught:
         await query_appliance_status(status(None), fvc, FakePages())
     assert (Code.APPLIANCE_ERROR, 503) == (caught.value.code, caught.value.status)
+    fvc.says["FabricWidget"] = Reading.missing("FabricWidget", 404)
+    with pytest.raises(Failed):
+        await query_appliance_status(status(None), fvc, FakePages())
     fvc.says["FabricWidget"] = Reading("FabricWidget", 200, {})
     outcome = await query_appliance_status(status(None), fvc, FakePages())
     assert Conclusion.SUCCEEDED == outcome.conclusion
@@ -107,9 +110,9 @@ async def test_a_streamed_list_is_told_and_not_kept() -> None:
     assert ["devices None False 0 None"] == fvc.steps
 
 
-async def test_a_streamed_list_may_have_a_limit_all_the_same() -> None:
-    """Who names one gets no more, even if it is the usual one."""
+async def test_a_streamed_list_has_no_limit() -> None:
+    """Programs that fill in what is the default elsewhere get the whole list as well."""
     fvc = FakeFvc()
-    asked = QueryDevices(appliance="fvc-1", stream=True, limit=500)
+    asked = QueryDevices(appliance="fvc-1", stream=True, limit=500, start=7)
     await query_devices(asked, fvc, FakePages())
-    assert ["devices None False 0 500"] == fvc.steps
+    assert ["devices None False 7 None"] == fvc.steps

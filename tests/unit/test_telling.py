@@ -200,6 +200,8 @@ def test_what_reached_the_delivery_limit_was_delivered_before() -> None:
             },
             12,
         ),
+        ({"courier-reason": "delivery-limit"}, 15),
+        ({"courier-reason": "delivery-limit", "x-delivery-count": 1}, 16),
     ],
 )
 def test_deliveries_are_counted_on_into_the_quarantine(

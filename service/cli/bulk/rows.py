@@ -31,6 +31,7 @@ from service.messages.commands import (
     ActivateSmsLicense,
     ApplyVoiceLicense,
     Command,
+    QueryDevices,
     decode,
 )
 from service.messages.wire import masked, parse_json
@@ -123,7 +124,7 @@ def read(
     for line, fields in reader(text, name):
         try:
             data = {**defaults, **fields()}
-            rows.append(_row(line, name, _with_file(data, folder), source))
+            rows.append(_row(line, name, _filled_in(data, folder), source))
         except _BadRow as error:
             mistakes += [f"line {line}: {why}" for why in error.why]
     mistakes += _twice(rows)
@@ -214,8 +215,10 @@ def _model(name: str) -> type[ActivateSmsLicense | ApplyVoiceLicense]:
     return COMMANDS[f"courier.{name}.v1"]  # type: ignore[return-value]  # any of them has fields
 
 
-def _with_file(data: dict[str, Json], folder: Path) -> dict[str, Json]:
-    """Put a licence file in the place of its path."""
+def _filled_in(data: dict[str, Json], folder: Path) -> dict[str, Json]:
+    """Put a licence file in the place of its path, and a list in that of words in a cell."""
+    if isinstance(words := data.get("resources"), str):
+        data = {**data, "resources": [*words.split()]}
     path = data.get("file")
     if not isinstance(path, str):
         return data
@@ -246,6 +249,8 @@ def _row(line: int, name: str, data: dict[str, Json], source: str) -> Row:
         command = decode(json.dumps(draft.document()).encode())
     except Rejection as error:
         raise _BadRow(*(_explained(path, why) for path, why in error.errors)) from None
+    if isinstance(command.data, QueryDevices) and command.data.stream:
+        raise _BadRow("stream: results in a file have no pages")
     shown, spends = _licence(command)
     row = Row(line, draft, command.digest, command.data.appliance, shown, spends)
     return replace(row, draft=row.attempt(1))
