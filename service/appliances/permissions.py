@@ -70,6 +70,10 @@ class Permissions:
         found = self._refusals.pop(operation, None)
         if found is None or operation in in_session or now - found.last_at > _CONSECUTIVE:
             found = _Refusals(now)
+        if found.again_at is not None and now - age < found.again_at:
+            # Somebody else opened it while this one waited: it may be over like those before it.
+            self._refusals[operation] = found
+            return False
         # One session may have been over. What has worked in an earlier one is given the benefit of
         # the doubt once more, but not where it is denied now and then: each doubt costs a login.
         doubt = operation in self._allowed and not self._is_recent(self._last_denial.get(operation))

@@ -101,9 +101,21 @@ def test_new_sessions_that_are_refused_at_once_are_believed_after_a_while(clock:
     assert not permissions.count_refusal(READ, set(), age=0.1)
     assert 3 == pytest.approx(permissions.pause(READ), abs=0.1)
     assert 0 == permissions.pause(WRITE)
-    clock.forward(3)
+    clock.forward(3.2)
     assert 0 == permissions.pause(READ)
     assert permissions.count_refusal(READ, set(), age=0.1)
+
+
+def test_a_session_that_others_opened_in_the_while_proves_nothing(clock: Clock) -> None:
+    """It may have ended with those before it; the next one is opened after the while."""
+    permissions = Permissions("fvc-1", 300, 3.0)
+    assert not permissions.count_refusal(READ, set(), age=50)
+    assert not permissions.count_refusal(READ, set(), age=0.1)
+    clock.forward(3.1)
+    for age in (3.0, 0.5):
+        assert not permissions.count_refusal(READ, set(), age=age)
+    assert 0 == permissions.pause(READ)
+    assert permissions.count_refusal(READ, set(), age=0.05)
 
 
 def test_a_success_after_the_while_forgets_the_doubt(clock: Clock) -> None:
