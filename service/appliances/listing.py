@@ -126,7 +126,8 @@ class _Pages:
         """Read a page, and ask for those behind it that are known to be there."""
         if self.asked and self.asked[0][:2] != (offset, size):
             await self.forget()  # the page before was not as long as it was thought to be
-        if not self.asked:
+        was_early = bool(self.asked)
+        if not was_early:
             self._ask(offset, size)
         while len(self.asked) <= self.ahead:
             last, length, _ = self.asked[-1]
@@ -138,6 +139,8 @@ class _Pages:
         try:
             return await page
         except Waiting:
+            if not was_early:
+                raise
             # Too many asked at once, perhaps this list itself: now it is this page's turn.
             return await self.read(offset, size)
 
