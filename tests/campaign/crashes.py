@@ -282,7 +282,9 @@ class _Stage:
             if self.journal.interrupted(wish.id):
                 ends |= {"unknown"} if self._undecidable(wish) else {"failed"}
             told = {
-                each.data.get("conclusion", "rejected") for each in self.workflow.answers(wish.id)
+                each.data.get("conclusion", "rejected")
+                for each in self.workflow.answers(wish.id)
+                if ".page." not in each.event["type"]
             }
             if not told <= ends:
                 false.append(f"{wish.id}: {', '.join(sorted(told - ends))} instead of {ends}")
