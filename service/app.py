@@ -32,7 +32,14 @@ from service.metrics.asked import Asked, Sources
 from service.metrics.counted import Counted
 from service.telemetry import heard_by, log, traces
 from service.topology import declare, quarantine_queue, work_queues
-from service.topology.connection import DISCONNECTED, closed, connect, identity_of, told_to_stop
+from service.topology.connection import (
+    DISCONNECTED,
+    Halves,
+    closed,
+    connect,
+    identity_of,
+    told_to_stop,
+)
 from service.topology.publisher import Publisher
 from service.topology.upkeep import NO_CONSUMER, Upkeep
 from service.watchdog import Watchdog
@@ -124,8 +131,11 @@ async def running(
         settling = parts.settling(flights, publisher, source=settings.source)
         intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
 
+        halves = Halves(lambda: publisher.connected | intake.connected)
+
         def not_ready() -> list[str]:
-            reasons = (each.idle_reason for each in (ledger, publisher, intake, upkeep, flights))
+            parts = (ledger, publisher, intake, upkeep, flights, halves)
+            reasons = (each.idle_reason for each in parts)
             found = {reason for reason in reasons if reason}
             # A connection that is lost has no consumers: that is no second reason.
             return sorted(found - {NO_CONSUMER} if DISCONNECTED in found else found)

@@ -18,11 +18,12 @@ const FINISHED = "courier.query-devices.finished.v1";
 const REJECTED = "courier.command.rejected.v1";
 const PATIENCE = 60_000;
 
-// Durable: what is told while this program is away waits for it, and in a workflow one program may
-// ask and another one read. When it is full it lets go of the oldest. It must never reject: then
-// the courier could tell nobody anything any more.
+// Durable, as in a workflow in which one program asks and another one reads; here one at a time does
+// both. When it is full it lets go of the oldest. It must never reject: then the courier could tell
+// nobody anything any more.
 const QUEUE = "portal-devices";
-const ARGUMENTS = { "x-queue-type": "quorum", "x-max-length": 10_000, "x-overflow": "drop-head" };
+const BOUNDS = { "x-max-length": 10_000, "x-max-length-bytes": 200_000_000 };
+const ARGUMENTS = { "x-queue-type": "quorum", "x-overflow": "drop-head", ...BOUNDS };
 
 /** Who is to be told the events of a command, by the command's id. */
 const listeners = new Map();
@@ -91,7 +92,7 @@ async function list(channel, filter) {
     late.unref();
   });
   const [event] = await Promise.all([end, publish(channel, command)]);
-  const { conclusion, reason, error, stream, complete } = event.data;
+  const { conclusion, reason, error, stream, complete, next } = event.data;
   if (conclusion !== "succeeded") {
     // Decide by type and conclusion. Reasons and codes are for people, and may become more.
     console.error(event.type === REJECTED ? `rejected (${reason})` : `${conclusion} (${error.code})`);
@@ -104,7 +105,8 @@ async function list(channel, filter) {
     console.log([mac, phone_type, extension?.number, name].map((text) => text ?? "-").join("\t"));
   }
   if (!complete) console.error("the phones changed while they were listed: ask again");
-  return 0;
+  if (next !== null) console.error(`that is not all: go on with start ${next}`);
+  return next === null ? 0 : 1;
 }
 
 const [appliance, search] = process.argv.slice(2);

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PAGE_SIZE = 500
 MAX_ROWS = 250_000
-"""A list that is longer, or never ends, is cut there and told as incomplete."""
+"""A list that is longer, or never ends, is cut there; `next` says where it goes on."""
 _MAX_PAGES = 500
 _SMALL_PAGE = 50
 """The page size in the vendor's examples; who caps it lower has very long lists cut sooner."""

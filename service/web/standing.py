@@ -55,6 +55,11 @@ REASONS = {
         "See whether the disk is full, and who else has the file open.",
         ["courier check"],
     ),
+    "connection-stuck": (
+        "One of the connections to the broker is not restored, though another one stands.",
+        "The watchdog ends the service; whoever supervises it starts it again. Nothing is lost.",
+        [],
+    ),
     "command-overdue": (
         "A command does not come to its end; its licence may have been sent.",
         "See its timeline below, then restart the service: it reads back before it writes again.",

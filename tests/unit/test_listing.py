@@ -159,7 +159,7 @@ async def test_whoever_stops_reading_leaves_nothing_under_way() -> None:
 
 
 async def test_a_list_without_an_end_is_cut() -> None:
-    """After a quarter of a million rows it is told as incomplete, and where to go on."""
+    """After a quarter of a million rows, and it is told where to go on."""
     appliance = Appliance(size=10**9)
     appliance.gate.set()
     rows = 0
