@@ -160,6 +160,7 @@ class Session(Generic[T]):
             try:
                 answer = await send(session)
             except Superseded:
+                await self._permissions.wait(operation)
                 session = await self.opened()
                 continue
             if answer.meaning is not Meaning.NO_SESSION:
