@@ -32,17 +32,10 @@ from service.metrics.asked import Asked, Sources
 from service.metrics.counted import Counted
 from service.telemetry import heard_by, log, traces
 from service.topology import declare, quarantine_queue, work_queues
-from service.topology.connection import (
-    DISCONNECTED,
-    Halves,
-    closed,
-    connect,
-    identity_of,
-    told_to_stop,
-)
+from service.topology.connection import DISCONNECTED, closed, connect, identity_of, told_to_stop
 from service.topology.publisher import Publisher
 from service.topology.upkeep import NO_CONSUMER, Upkeep
-from service.watchdog import Watchdog
+from service.watchdog import Halves, Watchdog
 from service.web import Web
 from service.web.looks import Page
 from service.web.standing import Standing
@@ -131,12 +124,13 @@ async def running(
         settling = parts.settling(flights, publisher, source=settings.source)
         intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
 
-        halves = Halves(lambda: publisher.connected | intake.connected)
+        def connected() -> dict[str, bool]:
+            return publisher.connected | intake.connected
+
+        parties = (ledger, publisher, intake, upkeep, flights, Halves(connected))
 
         def not_ready() -> list[str]:
-            parts = (ledger, publisher, intake, upkeep, flights, halves)
-            reasons = (each.idle_reason for each in parts)
-            found = {reason for reason in reasons if reason}
+            found = {reason for each in parties if (reason := each.idle_reason)}
             # A connection that is lost has no consumers: that is no second reason.
             return sorted(found - {NO_CONSUMER} if DISCONNECTED in found else found)
 
@@ -146,7 +140,7 @@ async def running(
                 version=version("appliance-courier"),
                 not_ready=not_ready,
                 running=lambda: flights.running,
-                connected=lambda: publisher.connected | intake.connected,
+                connected=connected,
                 queues=lambda: upkeep.counts,
                 publishing=publisher.confirms,
                 survey=survey,
@@ -174,9 +168,9 @@ async def running(
         await publisher.wait_until_taken()
         await ledger.belong_to(identity)
         await intake.start()
-        pruning = _prune(ledger, settings.ledger_retention)
         watching = (inventory.watch(), upkeep.run(), survey.run())
-        stack.enter_context(_meanwhile(_obey(hangup, inventory), *watching, pruning))
+        tending = (_obey(hangup, inventory), _prune(ledger, settings.ledger_retention))
+        stack.enter_context(_meanwhile(*watching, *tending))
         log.info("service-ready", http=web.address)
         yield Watchdog(not_ready, settings.watchdog_timeout)
         log.info("service-stopping")

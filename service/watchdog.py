@@ -1,7 +1,7 @@
 """Ends a service that has been unable to do its work for too long, so that a supervisor starts it.
 
 A lost connection to the broker is no such case: it is restored by itself, and a new process would
-only wait for the same broker.
+only wait for the same broker. But one that stays lost while another one stands is.
 """
 
 from __future__ import annotations
@@ -14,10 +14,43 @@ from service.telemetry import log
 from service.topology.connection import DISCONNECTED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Mapping
 
 EXIT_CODE = 75
 """What the service ends with: EX_TEMPFAIL of sysexits.h, "try again later"."""
+STUCK_AFTER = 60.0
+"""Seconds after which a connection is not waited for any more while another one stands."""
+
+
+class Halves:
+    """Notices when a connection stays lost though another one to the same broker stands.
+
+    The broker is there, then, so the lost one will not come back: seen once with aio-pika 10.2.1,
+    after a queue of the connection had been deleted and the broker had ended it.
+
+    Args:
+        connected: whether each connection stands, by its name.
+        patience: seconds for which one may be restored later than another.
+    """
+
+    def __init__(
+        self, connected: Callable[[], Mapping[str, bool]], patience: float = STUCK_AFTER
+    ) -> None:
+        """Begin to look."""
+        self._connected = connected
+        self._patience = patience
+        self._since: float | None = None
+
+    @property
+    def idle_reason(self) -> str | None:
+        """Say so when it has lasted too long; to be asked every now and then."""
+        up = self._connected().values()
+        if all(up) or not any(up):
+            self._since = None
+            return None
+        at = time.monotonic()
+        self._since = self._since or at
+        return "connection-stuck" if at - self._since >= self._patience else None
 
 
 class Watchdog:

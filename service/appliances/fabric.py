@@ -7,13 +7,14 @@ missing; which one, another resource tells, so that a login is not spent on each
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar, get_args
 
 import httpx
 
 from service.appliances.answers import Answer, Meaning, Operation
 from service.appliances.readings import of_answer, of_error
 from service.errors import Code, Failed, Refused
+from service.messages.wire import FabricResource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,15 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-RESOURCES: Final = (
-    "FabricAuthenticate",
-    "FabricCallStatistics",
-    "FabricDeviceStatus",
-    "FabricSysStatusUsage",
-    "FabricSysStatusSysinfo",
-    "FabricWidget",
-    "FabricVoipStatus",
-)
+RESOURCES: Final[tuple[str, ...]] = get_args(FabricResource)
 
 
 class Fabric(Generic[T]):

@@ -152,16 +152,13 @@ class Session(Generic[T]):
         Raises:
             Refused: `permission-denied`; a new session is refused as well.
         """
-        await self._permissions.wait(operation)
-        session = await self.opened()
-        rotations = 0
+        session, rotations = await self._worth_trying(operation), 0
         while True:
             token = session.token
             try:
                 answer = await send(session)
             except Superseded:
-                await self._permissions.wait(operation)
-                session = await self.opened()
+                session = await self._worth_trying(operation)
                 continue
             if answer.meaning is not Meaning.NO_SESSION:
                 works = answer.meaning is Meaning.DONE
@@ -173,8 +170,7 @@ class Session(Generic[T]):
                 if self._is_denied(operation, session):
                     raise denied(self._appliance, answer.status)
                 self.give_up(session)
-            await self._permissions.wait(operation)
-            session = await self.opened()
+            session = await self._worth_trying(operation)
 
     @contextmanager
     def using(self, session: Opened[T]) -> Iterator[None]:
@@ -216,6 +212,10 @@ class Session(Generic[T]):
             self._leave(self._current, reason)
         if self._leaving:
             await asyncio.wait(self._leaving)
+
+    async def _worth_trying(self, operation: str) -> Opened[T]:
+        await self._permissions.wait(operation)
+        return await self.opened()
 
     def _is_denied(self, operation: str, session: Opened[T]) -> bool:
         """Tell whether a refusal is about the permission: a login is not spent on it twice."""

@@ -66,6 +66,7 @@ class Endings:
         command = received.command
         finished_at = max(now(), received.received_at)  # whatever the clock was set to meanwhile
         envelope, why = command.envelope, outcome.why
+        body = dict(outcome.body) | ({"stream": streamed} if streamed else {})
         data = FINISHED[finished_type(envelope.type)](
             command=CommandRef(id=envelope.id, source=envelope.source, type=envelope.type),
             appliance=command.data.appliance,
@@ -74,7 +75,7 @@ class Endings:
             started_at=received.received_at,
             finished_at=finished_at,
             error=_told(why),
-            **{**dict(outcome.body), **({"stream": streamed} if streamed else {})},
+            **body,
         )
         end = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
         # The first end stays, and only what is stored is told.

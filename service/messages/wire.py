@@ -107,7 +107,7 @@ UriReference = Annotated[
 EventType = Annotated[str, Field(pattern=r"^[!-~]{1,255}$")]
 ApplianceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ -]{0,127}$")]
-_Resource = Literal[
+FabricResource = Literal[
     "FabricAuthenticate",
     "FabricCallStatistics",
     "FabricDeviceStatus",
@@ -115,12 +115,17 @@ _Resource = Literal[
     "FabricSysStatusSysinfo",
     "FabricWidget",
     "FabricVoipStatus",
-    "fortiguardmessages",
 ]
+"""The FortiVoice's read-only resources, in the vendor's words and order."""
+SmsResource = Literal["fortiguardmessages"]
+"""The one resource of a FortiAuthenticator that says something about it."""
 ResourceNames = Annotated[
-    tuple[_Resource, ...], Field(strict=False), NotEmpty, AfterValidator(_once)
+    tuple[Literal[FabricResource, SmsResource], ...],
+    Field(strict=False),
+    NotEmpty,
+    AfterValidator(_once),
 ]
-"""What `query-appliance-status` may ask for: seven of a FortiVoice, one of a FortiAuthenticator."""
+"""What `query-appliance-status` may ask for."""
 Text = Annotated[str, Field(min_length=1)]
 """What an appliance says. It says "nothing" by an empty text, we by null."""
 Count = Annotated[int, Field(ge=0, lt=2**53)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
@@ -16,7 +15,7 @@ from service.telemetry import log
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Sequence
 
     import aiormq
     from aio_pika.abc import AbstractConnection, AbstractRobustConnection
@@ -26,8 +25,6 @@ DISCONNECTED = "broker-disconnected"
 """Why nothing is done while a connection is lost."""
 CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 2.0
-STUCK_AFTER = 60.0
-"""Seconds after which a connection is not waited for any more while another one stands."""
 LONGEST_PAUSE = 5.0
 """Seconds between two tries, at most."""
 
@@ -70,37 +67,6 @@ class Watch:
         self._up.set()
         self._told = False
         log.info("broker-connection-restored", connection=self.name)
-
-
-class Halves:
-    """Notices when a connection stays lost though another one to the same broker stands.
-
-    The broker is there, then, so the lost one will not come back: seen once with aio-pika 10.2.1,
-    after a queue of the connection had been deleted and the broker had ended it.
-
-    Args:
-        connected: whether each connection stands, by its name.
-        patience: seconds for which one may be restored later than another.
-    """
-
-    def __init__(
-        self, connected: Callable[[], Mapping[str, bool]], patience: float = STUCK_AFTER
-    ) -> None:
-        """Begin to look."""
-        self._connected = connected
-        self._patience = patience
-        self._since: float | None = None
-
-    @property
-    def idle_reason(self) -> str | None:
-        """Say so when it has lasted too long; to be asked every now and then."""
-        up = self._connected().values()
-        if all(up) or not any(up):
-            self._since = None
-            return None
-        at = time.monotonic()
-        self._since = self._since or at
-        return "connection-stuck" if at - self._since >= self._patience else None
 
 
 async def connect(

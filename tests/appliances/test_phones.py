@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from service.appliances.phones import _unusual, device_of
 from service.errors import Code, Failed
 from service.messages.results import Device, DeviceList, Extension
 from service.simulator import Answer, phones
 
 if TYPE_CHECKING:
+    from service.messages.wire import Json
     from tests.appliances.pairs import Voice
 
 BARE = Device(
@@ -269,3 +273,16 @@ async def test_a_collection_that_is_no_list_of_rows_is_unexpected(
         await voice.read()
 
     assert caught.value.code is Code.UNEXPECTED_ANSWER
+
+
+ROWS: st.SearchStrategy[dict[str, Json]] = st.dictionaries(
+    st.sampled_from(sorted(phones.phone(4))),
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=3) | st.just([]),
+)
+
+
+@given(ROWS)
+def test_the_fast_way_to_read_a_row_reads_what_the_other_one_does(odd: dict[str, Json]) -> None:
+    """Whatever stands in its fields, or does not stand there."""
+    for row in (odd, {**phones.phone(4), **odd}):
+        assert _unusual(row) == device_of(row)

@@ -8,7 +8,7 @@ from aio_pika.exceptions import AMQPError
 from structlog.testing import capture_logs
 from yarl import URL
 
-from service.topology.connection import Halves, Watch, closed, identity_of, underlay
+from service.topology.connection import Watch, closed, identity_of, underlay
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
@@ -126,26 +126,3 @@ def test_a_connection_that_is_lost_is_an_error_of_the_broker() -> None:
     """Whoever meets it in the middle of a reconnect knows what to do: it is no bug of ours."""
     with pytest.raises(AMQPError, match="is lost"):
         underlay(cast("AbstractRobustConnection", OURS))
-
-
-@pytest.mark.parametrize("whole", [True, False])
-def test_connections_that_stand_or_are_lost_together_are_no_halves(
-    clock: Clock, whole: bool
-) -> None:
-    """A broker that is away takes all of them, and is waited for."""
-    halves = Halves(lambda: {"publishing": whole, "consuming": whole})
-    assert halves.idle_reason is None
-    clock.forward(3600)
-    assert halves.idle_reason is None
-
-
-def test_a_connection_that_stays_lost_beside_another_is_stuck(clock: Clock) -> None:
-    """For a minute it may be on its way back; each time anew."""
-    up = {"publishing": True, "consuming": False}
-    halves = Halves(lambda: up)
-    told = []
-    for seconds, consuming in ((0, False), (59, False), (1, False), (0, True), (0, False)):
-        clock.forward(seconds)
-        up["consuming"] = consuming
-        told.append(halves.idle_reason)
-    assert [None, None, "connection-stuck", None, None] == told

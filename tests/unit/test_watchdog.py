@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from service.watchdog import EXIT_CODE, Watchdog
+from service.watchdog import EXIT_CODE, Halves, Watchdog
+from tests.support.clock import Clock
 from tests.support.wait import until
 
 
@@ -67,3 +68,26 @@ async def test_a_reason_that_comes_back_begins_anew() -> None:
         await until(lambda seen=seen: health.looks > seen + 1)  # type: ignore[misc]  # mypy cannot infer it
     assert not stop.is_set()
     task.cancel()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_connections_that_stand_or_are_lost_together_are_no_halves(
+    clock: Clock, whole: bool
+) -> None:
+    """A broker that is away takes all of them, and is waited for."""
+    halves = Halves(lambda: {"publishing": whole, "consuming": whole})
+    assert halves.idle_reason is None
+    clock.forward(3600)
+    assert halves.idle_reason is None
+
+
+def test_a_connection_that_stays_lost_beside_another_is_stuck(clock: Clock) -> None:
+    """For a minute it may be on its way back; each time anew."""
+    up = {"publishing": True, "consuming": False}
+    halves = Halves(lambda: up)
+    told = []
+    for seconds, consuming in ((0, False), (59, False), (1, False), (0, True), (0, False)):
+        clock.forward(seconds)
+        up["consuming"] = consuming
+        told.append(halves.idle_reason)
+    assert [None, None, "connection-stuck", None, None] == told
