@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -17,11 +18,14 @@ from service.simulator import (
     Total,
     phones,
 )
+from tests.appliances.pairs import Voice
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from service.messages.results import DeviceList
     from service.simulator import Action
-    from tests.appliances.pairs import Voice
+    from tests.appliances.pairs import Load, RecordingSimulator
 
 ROWS = [{"mkey": "aa"}, {"mkey": "bb"}, {"mkey": "cc"}]
 
@@ -317,3 +321,19 @@ async def test_a_page_that_fails_fails_the_list(voice: Voice) -> None:
         await voice.read()
 
     assert (caught.value.code, caught.value.status) == (Code.APPLIANCE_ERROR, 500)
+
+
+async def test_one_place_is_left_to_those_who_come_meanwhile(
+    simulator: RecordingSimulator, load: Load, tmp_path: Path
+) -> None:
+    """Where only one request may be under way, no page is asked for ahead."""
+    inventory = load(only="fvc-1", max_concurrency=1)
+    voice = Voice(simulator, inventory, tmp_path / "fvc-1.password")
+    voice.simulated.devices = 3000
+    everything = voice.adapter.devices(search=None, unassigned_only=False, start=0, limit=None)
+    async with aclosing(everything):
+        for _ in range(2):
+            await anext(everything)
+        await voice.read(limit=1)
+
+    assert [(0, 500), (500, 500), (0, 1)] == asked(voice)

@@ -119,6 +119,24 @@ def test_a_number_that_is_no_status_is_none() -> None:
     assert (None, "unexpected-answer") == (strange.status, (strange.error or ("",))[0])
 
 
+async def test_what_is_missing_does_not_stand_for_what_is_served(voice: Voice) -> None:
+    """The one that shows that the session lives is one that was served."""
+    voice.simulated.fabric_denied = [WIDGET]
+    voice.simulated.fabric_missing = [SYSINFO]
+
+    readings = await voice.adapter.readings([WIDGET, USAGE, SYSINFO])
+
+    assert ["permission-denied", None, "not-available"] == codes(readings)
+    assert voice.simulated.books.logins == 1
+
+
+async def test_a_large_body_is_not_even_looked_into(voice: Voice) -> None:
+    """However little it says."""
+    voice.fault(Answer(status=200, body=" " * 2**19 + "{}"), "fabric")
+
+    assert ["unexpected-answer"] == codes(await voice.adapter.readings([WIDGET]))
+
+
 async def test_who_may_read_none_of_them_is_told_so_after_one_more_login(voice: Voice) -> None:
     """No answer says whether a session is over, so a login finds out; only the first time."""
     voice.simulated.fabric_denied = list(RESOURCES)
