@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_pika.exceptions import AMQPError
@@ -24,7 +25,7 @@ from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
 from service.journal import Journal
-from service.ledger.sqlite import SqliteLedger
+from service.ledger.opening import open_ledger
 from service.ledger.survey import Survey
 from service.messages.wire import now
 from service.metrics import Metrics
@@ -41,10 +42,10 @@ from service.web.looks import Page
 from service.web.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 
     from service.ledger import Ledger
-    from service.settings import Settings
+    from service.settings import Postgres, Settings
 
 
 PRUNE_INTERVAL = 3600.0
@@ -63,7 +64,7 @@ DOUBT = 3.0
 class Parts:
     """The classes that touch the world: a campaign builds from others, which die on the way."""
 
-    ledger: type[SqliteLedger] = SqliteLedger
+    ledger: Callable[[Path | Postgres], Awaitable[Ledger]] = open_ledger
     publisher: type[Publisher] = Publisher
     settling: type[Settling] = Settling
     http: type[Http] = Http
@@ -93,7 +94,7 @@ async def running(
         stack.push_async_callback(inventory.close)
         counted = Counted(inventory)
         stack.enter_context(heard_by(counted.hear))
-        ledger = await parts.ledger.open(settings.ledger_path())
+        ledger = await parts.ledger(settings.ledger_place())
         stack.push_async_callback(ledger.close)
 
         addresses = settings.broker_addresses("courier publishing")
@@ -134,7 +135,7 @@ async def running(
             # A connection that is lost has no consumers: that is no second reason.
             return sorted(found - {NO_CONSUMER} if DISCONNECTED in found else found)
 
-        survey = Survey(settings.ledger_path())
+        survey = Survey(settings.ledger_place())
         asked = Asked(
             Sources(
                 version=version("appliance-courier"),
@@ -163,7 +164,7 @@ async def running(
         # Closed in reverse: while the intake drains, probes are still answered.
         stack.push_async_callback(web.stop)
         stack.push_async_callback(intake.stop, settings.drain_timeout)
-        await intake.connect(own_sqlite=True)
+        await intake.connect(own_sqlite=isinstance(settings.ledger_place(), Path))
         await web.start()
         await publisher.wait_until_taken()
         await ledger.belong_to(identity)

@@ -203,11 +203,15 @@ class Http:
             current.requests += 1
             current.status = None  # until this one is answered
         began, asked = time.perf_counter(), time.time()
+        extensions = {"trace": self._unless_too_late} if operation.kind is Kind.WRITE else None
         with self._span(operation):
             async with (
                 asyncio.timeout(self._patience),
                 self._client.stream(
-                    operation.method, operation.path, headers=headers, **request
+                    *(operation.method, operation.path),
+                    headers=headers,
+                    extensions=extensions,
+                    **request,
                 ) as response,
             ):
                 self._dated = (response.headers.get("Date", ""), asked, time.time())
@@ -227,6 +231,21 @@ class Http:
         return Answer(
             operation, response.status_code, response.headers, body or b"", body is not None
         )
+
+    async def _unless_too_late(self, event: str, _: object) -> None:
+        """Stop a write that was announced long ago, before its first byte leaves.
+
+        A process that was stopped for a while must not write on: others, who read back meanwhile,
+        count on its being over (`settle_time`).
+
+        Raises:
+            NotSent: it is too late.
+        """
+        if not event.endswith("send_request_headers.started"):
+            return
+        current = visit.get()
+        if current is not None and current.write_age() > self.read_timeout:
+            raise NotSent(f"the write on {self.name} came too late and was not sent")
 
     def _span(self, operation: Operation) -> AbstractContextManager[None]:
         """Tell of a request: where it goes, and not what it asks or holds."""

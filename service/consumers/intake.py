@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from aio_pika.exceptions import AMQPError
-from aiormq.exceptions import ChannelLockedResource
+from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
 from faststream.rabbit import RabbitQueue as FastStreamQueue
@@ -17,7 +17,7 @@ from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
-from service.topology.connection import CONNECT_TIMEOUT, DISCONNECTED, Watch, closed
+from service.topology.connection import CONNECT_TIMEOUT, DISCONNECTED, Watch, closed, underlay
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
     from service.topology import Queue
 
+_OWNED = (
+    "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
+    " for several couriers let all of them use PostgreSQL"
+)
 _CANCEL_TIMEOUT = 2.0
 """Seconds that a broker has to take a consumer away."""
 
@@ -67,7 +71,7 @@ class Intake:
         self._subscribe(self._quarantine, quarantine, quarantine_queue(), 1)
 
     async def connect(self, *, own_sqlite: bool) -> None:
-        """Connect, and take what only one courier may have.
+        """Connect, and see to it that no ledger stands beside a courier's own file.
 
         Args:
             own_sqlite: hold the exclusive queue that keeps another courier away from this
@@ -79,6 +83,8 @@ class Intake:
         connection = await self._working.connect()
         if own_sqlite:
             self._owner = await _own_sqlite(connection)
+        else:
+            await _share(connection)
         self._may_run.set()
 
     async def start(self) -> None:
@@ -162,10 +168,18 @@ async def _own_sqlite(connection: AbstractRobustConnection) -> AbstractQueue:
     try:
         return await channel.declare_queue(SQLITE_OWNER, exclusive=True)
     except ChannelLockedResource:
-        raise ConfigurationError(
-            "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
-            " for several couriers use PostgreSQL"
-        ) from None
+        raise ConfigurationError(_OWNED) from None
+
+
+async def _share(connection: AbstractRobustConnection) -> None:
+    channel = await underlay(connection).channel()
+    try:
+        await channel.queue_declare(SQLITE_OWNER, passive=True)
+    except ChannelNotFoundEntity:
+        return  # and the broker has closed the channel
+    except ChannelLockedResource:
+        raise ConfigurationError(_OWNED) from None
+    await channel.close()
 
 
 def _broker(url: URL, tls: ssl.SSLContext | None, watch: Watch) -> RabbitBroker:

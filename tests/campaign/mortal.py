@@ -41,9 +41,9 @@ from service.appliances.http import Http
 from service.consumers.settling import Delivery, Settling
 from service.errors import ConfigurationError
 from service.ledger import Ledger
-from service.ledger.sqlite import SqliteLedger
+from service.ledger.opening import open_ledger
 from service.messages.commands import identify
-from service.settings import Settings
+from service.settings import Postgres, Settings
 from service.topology import EVENTS_EXCHANGE, OWN_PREFIX, PARKED
 from service.topology.publisher import NOWHERE, Publisher
 
@@ -195,9 +195,9 @@ class MortalHttp(Mortal, Http):
         return answer
 
 
-def _said(method: str) -> Callable[..., Awaitable[object]]:
+def _said(method: str, kind: type[Ledger]) -> Callable[..., Awaitable[object]]:
     """A method of the ledger that says when it begins and when it is done."""
-    name, real = step(method), getattr(SqliteLedger, method)
+    name, real = step(method), getattr(kind, method)
 
     async def told(self: Mortal, *args: object, **kwargs: object) -> object:
         self.way.passes(f"{name}.before")
@@ -208,14 +208,20 @@ def _said(method: str) -> Callable[..., Awaitable[object]]:
     return told
 
 
-MortalLedger: Final = cast(
-    "type[SqliteLedger]",
-    type("MortalLedger", (Mortal, SqliteLedger), {each: _said(each) for each in ledger_methods()}),
-)
-"""Says when something is about to be recorded or asked, and when it was."""
+async def mortal_ledger(place: Path | Postgres) -> Ledger:
+    """Open a ledger that says when something is about to be recorded or asked, and when it was."""
+    ledger = await open_ledger(place)
+    kind = type(ledger)
+    said = {each: _said(each, kind) for each in ledger_methods()}
+    ledger.__class__ = type(f"Mortal{kind.__name__}", (Mortal, kind), said)
+    return ledger
+
 
 PARTS: Final = Parts(
-    ledger=MortalLedger, publisher=MortalPublisher, settling=MortalSettling, http=MortalHttp
+    ledger=mortal_ledger,
+    publisher=MortalPublisher,
+    settling=MortalSettling,
+    http=MortalHttp,
 )
 
 _kept: set[asyncio.Future[None]] = set()
