@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import aio_pika
 
@@ -49,6 +49,8 @@ from service.topology.publisher import NOWHERE, Publisher
 
 if TYPE_CHECKING:
     import aiormq
+
+    from service.appliances.http import Trace
 
 STEPS: Final = {
     "find": "command-claimed",
@@ -102,6 +104,7 @@ class Way:
         journal: the file that every passing is appended to.
         die_at: the point and the number of the passing, from 1; None never to die there.
         whenever: a point and the id of a command that never gets past it.
+        stop_at: the same as `die_at`; the process stops there until it is told to go on (SIGCONT).
     """
 
     def __init__(
@@ -110,10 +113,12 @@ class Way:
         *,
         die_at: tuple[str, int] | None = None,
         whenever: tuple[str, str] | None = None,
+        stop_at: tuple[str, int] | None = None,
     ) -> None:
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._die_at = die_at
         self._whenever = whenever
+        self._stop_at = stop_at
         self._passed: Counter[str] = Counter()
 
     def passes(self, point: str) -> None:
@@ -123,6 +128,8 @@ class Way:
         os.write(self._journal, f"{point} {command_id}\n".encode())
         if (point, self._passed[point]) == self._die_at or (point, command_id) == self._whenever:
             os.kill(os.getpid(), signal.SIGKILL)
+        if (point, self._passed[point]) == self._stop_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class Mortal:
@@ -184,15 +191,21 @@ class MortalHttp(Mortal, Http):
     async def _exchange(
         self, operation: Operation, headers: dict[str, str], request: Request
     ) -> Answer:
-        async def trace(event: str, _info: dict[str, Any]) -> None:
+        self.way.passes(f"{operation.name}.before")
+        answer = await super()._exchange(operation, headers, request)
+        self.way.passes(f"{operation.name}.answered")
+        return answer
+
+    def _extensions(self, operation: Operation) -> "dict[str, Trace]":
+        others = super()._extensions(operation)
+
+        async def trace(event: str, info: object) -> None:
+            for other in others.values():
+                await other(event, info)
             if event == "http11.send_request_body.complete":
                 self.way.passes(f"{operation.name}.sent")
 
-        self.way.passes(f"{operation.name}.before")
-        traced = cast("Request", {**request, "extensions": {"trace": trace}})
-        answer = await super()._exchange(operation, headers, traced)
-        self.way.passes(f"{operation.name}.answered")
-        return answer
+        return {"trace": trace}
 
 
 def _said(method: str, kind: type[Ledger]) -> Callable[..., Awaitable[object]]:
@@ -252,10 +265,13 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--die-at", type=_point, metavar="POINT[#N]")
     parser.add_argument("--whenever", type=_poison, metavar="POINT:COMMAND_ID")
+    parser.add_argument("--stop-at", type=_point, metavar="POINT[#N]")
     given = parser.parse_args()
     settings = Settings.load()
     telemetry.configure(log_format=settings.log_format, level=settings.log_level)
-    Mortal.way = Way(given.journal, die_at=given.die_at, whenever=given.whenever)
+    Mortal.way = Way(
+        given.journal, die_at=given.die_at, whenever=given.whenever, stop_at=given.stop_at
+    )
     try:
         sys.exit(asyncio.run(serve(settings, PARTS)))
     except ConfigurationError as error:
