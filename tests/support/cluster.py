@@ -5,12 +5,13 @@ has a network of its own (`network`) it can also be partitioned from the others.
 """
 
 import secrets
+import signal
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
@@ -52,7 +53,7 @@ class Member(PrivateNode):
         self._host, self._inside = place.host, place.inside
         if first is not None:
             # Erlang looks for everybody's port mapper at one port; an address has one of them.
-            self._epmd_port = first._epmd_port
+            self._epmd_port = first._epmd_port  # noqa: SLF001 - its own class
 
     @property
     def name(self) -> str:
@@ -67,8 +68,14 @@ class Member(PrivateNode):
 
     def _spawn_all(self) -> None:
         if self.place.namespace is None and self._first is not None:
-            self._mapper = self._first._mapper
+            self._mapper = self._first._mapper  # noqa: SLF001 - its own class
         super()._spawn_all()
+
+    def stop(self) -> None:
+        """End it in order, and wait until it has ended."""
+        self._signal(signal.SIGTERM)
+        if self._process is not None:
+            self._process.wait(_PATIENCE)
 
     def close(self) -> None:
         if self.place.namespace is None and self._first is not None:
@@ -126,6 +133,14 @@ class Cluster:
         """Find a node by the name that the cluster has for it."""
         return next(each for each in self.members if each.name == name)
 
+    def urls_of(self, vhost: str, heartbeat: int) -> list[str]:
+        """The addresses of a virtual host, one for each node."""
+        path = f"/{quote(vhost, safe='')}"
+        return [
+            urlunsplit((*urlsplit(each.url)[:2], path, f"heartbeat={heartbeat}", ""))
+            for each in self.members
+        ]
+
     def start(self) -> None:
         """Start all; the second and the third join the first."""
         first, *others = self.members
@@ -147,6 +162,11 @@ class Cluster:
         """Start it again; it is one of them as soon as `wait_until_whole` says so."""
         member.start()
         self.broken.discard(member.name)
+
+    def stop(self, member: Member) -> None:
+        """End it in order, as for an upgrade."""
+        self.broken.add(member.name)
+        member.stop()
 
     def freeze(self, member: Member) -> None:
         self.broken.add(member.name)
@@ -200,7 +220,7 @@ class Cluster:
     def _missing(self, vhost: str | None) -> str:
         for member in self.members:
             try:
-                nodes = ask(member, "nodes")
+                nodes = ask(member, "nodes").json()
                 up = [each["name"] for each in nodes if each["running"]]
                 apart = [each["name"] for each in nodes if each.get("partitions")]
                 if len(up) < NODES or apart:
@@ -210,7 +230,7 @@ class Cluster:
         if vhost is None:
             return ""
         try:
-            queues = ask(self.members[0], f"queues/{quote(vhost, safe='')}")
+            queues = ask(self.members[0], f"queues/{quote(vhost, safe='')}").json()
         except httpx.HTTPError as error:
             return repr(error)
         torn = [
@@ -229,14 +249,36 @@ class Cluster:
             member.close()
 
 
-def ask(member: Member, path: str) -> Any:  # noqa: ANN401 - JSON
-    """Ask one node's HTTP API."""
+def ask(member: Member, path: str, method: str = "GET", *, json: object = None) -> httpx.Response:
+    """Ask one node's HTTP API.
+
+    Raises:
+        httpx.HTTPError: it does not answer, or refuses.
+    """
     parts = urlsplit(member.api)
+    url = urlunsplit((parts.scheme, f"{parts.hostname}:{parts.port}", f"/api/{path}", "", ""))
     with httpx.Client(
         auth=(parts.username or "", parts.password or ""), verify=http.NO_AUTHORITY, timeout=_ANSWER
     ) as client:
-        url = urlunsplit((parts.scheme, f"{parts.hostname}:{parts.port}", f"/api/{path}", "", ""))
-        return client.get(url).raise_for_status().json()
+        return client.request(method, url, json=json).raise_for_status()
+
+
+class ClusterRabbit(Rabbit):
+    """A cluster as tests handle a broker: whichever node is well is asked."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        first = cluster.members[0]
+        super().__init__(first.url, first.api, None)
+        self.cluster = cluster
+
+    def _ask(self, method: str, path: str, *, json: object = None) -> httpx.Response:
+        problem: httpx.TransportError | None = None
+        for member in self.cluster.healthy:
+            try:
+                return ask(member, path, method, json=json)
+            except httpx.TransportError as error:
+                problem = error
+        raise problem or AssertionError("no node is well")
 
 
 @contextmanager

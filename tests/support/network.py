@@ -34,8 +34,8 @@ class Place:
 
 
 def _ip(*words: str) -> None:
-    done = subprocess.run(  # noqa: S603 - our own words, no shell
-        ["ip", *words],  # noqa: S607 - wherever it is
+    done = subprocess.run(
+        ["ip", *words],
         capture_output=True,
         text=True,
         check=False,
