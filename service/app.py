@@ -33,7 +33,8 @@ from service.metrics.asked import Asked, Sources
 from service.metrics.counted import Counted
 from service.telemetry import heard_by, log, traces
 from service.topology import declare, quarantine_queue, work_queues
-from service.topology.connection import DISCONNECTED, closed, connect, identity_of, told_to_stop
+from service.topology.connection import DISCONNECTED, closed, told_to_stop
+from service.topology.nodes import connect, look_at_others
 from service.topology.publisher import Publisher
 from service.topology.upkeep import NO_CONSUMER, Upkeep
 from service.watchdog import Halves, Watchdog
@@ -97,11 +98,10 @@ async def running(
         ledger = await parts.ledger(settings.ledger_place())
         stack.push_async_callback(ledger.close)
 
-        addresses = settings.broker_addresses("courier publishing")
-        connection, address = await connect(addresses, tls)
+        connection = await connect(settings.broker_addresses("courier publishing"), tls)
         stack.push_async_callback(lambda: closed(connection.close()))
-        identity = identity_of(connection)
-        await ledger.check_owner(identity)
+        await look_at_others(connection, tls)
+        await ledger.check_owner(connection.identity)
         await declare(connection, settings.retry_delays)
         publisher = await parts.publisher.open(connection)
 
@@ -123,9 +123,11 @@ async def running(
             hurry=publisher.failed,
         )
         settling = parts.settling(flights, publisher, source=settings.source)
-        intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
+        intake = Intake(
+            connection.addresses, tls, prefetch=settings.prefetch, settle=settling.settle
+        )
 
-        def connected() -> dict[str, bool]:
+        def connected() -> dict[str, str]:
             return publisher.connected | intake.connected
 
         parties = (ledger, publisher, intake, upkeep, flights, Halves(connected))
@@ -158,6 +160,7 @@ async def running(
             settings.http_host,
             settings.http_port,
             not_ready=not_ready,
+            connected=connected,
             metrics=Metrics(counted, asked).text,
             page=page,
         )
@@ -167,7 +170,7 @@ async def running(
         await intake.connect(own_sqlite=isinstance(settings.ledger_place(), Path))
         await web.start()
         await publisher.wait_until_taken()
-        await ledger.belong_to(identity)
+        await ledger.belong_to(connection.identity)
         await intake.start()
         watching = (inventory.watch(), upkeep.run(), survey.run())
         tending = (_obey(hangup, inventory), _prune(ledger, settings.ledger_retention))

@@ -29,7 +29,7 @@ from service.messages.wire import format_instant, now
 from service.settings import Settings
 from service.telemetry import configure, redact
 from service.topology import EVENTS_EXCHANGE
-from service.topology.connection import connect, identity_of
+from service.topology.nodes import connect
 from service.topology.publisher import Publisher
 
 app = typer.Typer(
@@ -186,11 +186,11 @@ def _event(record: Record, stored: Settlement, source: str) -> Event:
 async def _tell(settings: Settings, event: Event, broker: str | None) -> None:
     """Publish on the broker that the ledger belongs to, and wait for the confirm."""
     async with asyncio.timeout(BROKER_PATIENCE):
-        connection, _ = await connect(
+        connection = await connect(
             settings.broker_addresses("courier ledger"), settings.broker_tls()
         )
     async with connection:
-        found = identity_of(connection)
+        found = connection.identity
         if broker not in {None, found}:
             raise ConfigurationError(
                 f"COURIER_BROKER_URL: the ledger belongs to {broker}, not to {found}"
