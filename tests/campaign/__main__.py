@@ -38,10 +38,12 @@ def campaign(given: argparse.Namespace, manager: SyncManager) -> Campaign:
     jobs = Jobs(manager.Queue(), manager.Queue(), manager.Event())
     for seed in range(given.seed, given.seed + given.schedules):
         jobs.seeds.put(seed)
-    if given.no_crashes or given.cluster:
+    if given.no_crashes or given.cluster or given.replicas > 1:
         jobs.discovered.set()
     without = frozenset({_CLOCK}) if left_out else frozenset[str]()
-    asked = Asked(given.commands, given.only, without, cluster=given.cluster)
+    asked = Asked(
+        given.commands, given.only, without, cluster=given.cluster, replicas=given.replicas
+    )
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.workers, mp_context=spawn) as pool:
         working = [
@@ -99,6 +101,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--cluster",
         action="store_true",
         help="each worker's broker is one of three nodes; faults of nodes come first (Linux, root)",
+    )
+    parser.add_argument(
+        "--replicas", type=int, default=1, help="couriers, with one ledger in PostgreSQL if several"
     )
     parser.add_argument("--report", type=Path, default=Path("campaign-report"), metavar="DIR")
     return parser.parse_args(words)

@@ -164,6 +164,8 @@ def markdown(campaign: Campaign) -> str:
     seeds = [run.seed for run in campaign.runs]
     figures = {
         "schedules": f"{len(seeds)} (seeds {min(seeds)} to {max(seeds)})" if seeds else "none",
+        "couriers": campaign.arguments.get("replicas", 1),
+        "nodes of the broker": 3 if campaign.arguments.get("cluster") else 1,
         "crash cases": len(campaign.crashes),
         "commands": sum(run.commands for run in campaign.runs),
         "messages": sum(run.messages for run in campaign.runs),

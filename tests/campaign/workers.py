@@ -69,6 +69,7 @@ class Asked:
     only: str | None
     without: frozenset[str]
     cluster: bool = False
+    replicas: int = 1
 
 
 def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
@@ -167,12 +168,13 @@ class _Worker:
             only=self._asked.only,
             without=self._asked.without,
             cluster=self._asked.cluster,
+            replicas=self._asked.replicas,
         )
         if self._arena is None:
             self._arenas += 1
             directory = self._directory / f"arena-{self._arenas}"
             self._arena = await self._stack.enter_async_context(
-                arena(self._rabbit, directory, self._cluster)
+                arena(self._rabbit, directory, self._cluster, self._asked.replicas)
             )
         result = await run(self._arena, schedule)
         self.done.runs.append(result)
