@@ -236,7 +236,7 @@ async def _cancel(subscriber: RabbitSubscriber) -> None:
         return
     queue, tag = consumer
     subscriber._consumer_tag = None  # noqa: SLF001
-    # On a connection that has just closed the library raises whatever ended it, or a bare Exception.
+    # On a connection that has just closed the library raises what ended it, or a bare Exception.
     with contextlib.suppress(Exception):
         try:
             async with asyncio.timeout(_CANCEL_TIMEOUT):

@@ -163,7 +163,7 @@ class Keeper:
     async def well(self) -> None:
         """Wait until it says that it is ready, which may take it a while to find out."""
         await asyncio.sleep(_FINDS_OUT)
-        while not await self._is_well():
+        while not await self._is_well():  # noqa: ASYNC110  nobody tells of it
             await asyncio.sleep(0.1)
 
     async def _is_well(self) -> bool:
