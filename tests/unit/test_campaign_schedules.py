@@ -10,6 +10,7 @@ from tests.campaign.schedules import (
     KINDS,
     QUEUES,
     QUIET,
+    SHARED_KINDS,
     SMS,
     VOICE,
     Planned,
@@ -42,8 +43,17 @@ def test_another_seed_makes_another_schedule() -> None:
 
 def test_every_kind_of_fault_has_somebody_who_makes_it() -> None:
     """And nobody makes one that is never drawn."""
-    assert set(KINDS) == set(FAULTS) == set(DECK)
+    assert set(KINDS) == set(DECK)
+    assert {*KINDS, *SHARED_KINDS} == set(FAULTS)
     assert set(KINDS) >= {*LIMITS, *PROBES}
+
+
+def test_couriers_that_share_a_ledger_meet_what_happens_to_that() -> None:
+    """And nothing that happens to a file; each kind often."""
+    shared = [draw(seed, 10, replicas=3) for seed in range(150)]
+    times = Counter(fault.kind for schedule in shared for fault in schedule.faults)
+    assert set(FAULTS) - {"ledger-locked", "ledger-full", "ledger-corrupt"} == set(times)
+    assert {} == {kind: times[kind] for kind in SHARED_KINDS if times[kind] < 12}
 
 
 def test_every_kind_of_fault_happens_a_dozen_times() -> None:
