@@ -29,27 +29,29 @@ KNOCK_TIMEOUT = 4.0
 """Seconds that one of several nodes may take: one that is frozen takes them, and says nothing."""
 RESTORE_TIMEOUT = 30.0
 """Seconds for channels, queues and consumers on a new connection."""
-RECOVERY_TIMEOUT = 10.0
-"""Seconds for the consumers of one channel on a connection that stands."""
 CLOSE_TIMEOUT = 2.0
 RETRY_PAUSE = 0.5
 """Seconds between two tries, at first."""
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
 
-class _Channel(RobustChannel):
+class Channel(RobustChannel):
     """A channel whose consumers are not waited for without an end.
 
     aio-pika 10.2.1 restores consumers that the broker took away in the task that also restores the
     connection. Is that lost meanwhile, the task waits for a connection that only it could bring.
+
+    Attributes:
+        recovery_timeout: seconds that this may take.
     """
 
+    recovery_timeout = 10.0
     __repr__, __str__ = object.__repr__, object.__str__
 
     async def _restore_consumers(self) -> bool:
         """Say whether it has to be tried again."""
         try:
-            async with asyncio.timeout(RECOVERY_TIMEOUT):
+            async with asyncio.timeout(self.recovery_timeout):
                 return await super()._restore_consumers()
         except TimeoutError:
             return True
@@ -66,7 +68,7 @@ class Roaming(aio_pika.RobustConnection):
         identity: see `identity_of`; empty before it was ever connected.
     """
 
-    CHANNEL_CLASS = _Channel
+    CHANNEL_CLASS = Channel
     # aio-pika's own show the address, with credentials in its query if they stand there.
     __repr__, __str__ = object.__repr__, object.__str__
 
