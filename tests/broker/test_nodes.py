@@ -7,7 +7,7 @@ three real ones make of being killed stands in tests/broker/test_cluster.py.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from typing import Final
+from typing import ClassVar, Final
 
 import aio_pika
 import pytest
@@ -127,6 +127,37 @@ async def test_a_wrong_password_for_any_node_is_found_at_the_start(addresses: li
         with pytest.raises(ConfigurationError, match="refuses the login") as caught:
             await look_at_others(connection, None)
     assert "canary" not in str(caught.value)
+
+
+class Hanging(Channel):
+    """A channel that cannot be restored at one node, which hangs and answers heartbeats."""
+
+    where: ClassVar[str]
+
+    async def restore(self, channel: object = None) -> None:
+        if node_of(self._connection) == self.where:
+            await asyncio.Event().wait()
+        await super().restore(channel)
+
+
+class Impatient(Roaming):
+    """A connection that gives up soon."""
+
+    CHANNEL_CLASS = Hanging
+    restore_timeout = 0.2
+
+
+async def test_a_node_where_nothing_can_be_restored_is_left(
+    addresses: list[URL], links: list[Link]
+) -> None:
+    """aio-pika would wait there for as long as the node answers heartbeats."""
+    _, Hanging.where, last = (f"127.0.0.1:{each.port}" for each in addresses)
+    connection = Impatient(addresses, None)
+    await connection.connect()
+    async with connection:
+        await connection.channel()
+        links[0].cut()
+        await until(lambda: node_of(connection) == last)
 
 
 async def test_consumers_are_not_waited_for_on_a_connection_that_is_lost(

@@ -67,6 +67,11 @@ class Member(PrivateNode):
         """Where it speaks AMQP."""
         return self._port
 
+    @property
+    def address(self) -> str:
+        """Its host and port."""
+        return f"{self.place.host}:{self._port}"
+
     def _spawn_all(self) -> None:
         if self.place.namespace is None and self._first is not None:
             self._mapper = self._first._mapper  # noqa: SLF001 - its own class
