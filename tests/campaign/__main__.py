@@ -24,6 +24,7 @@ from tests.campaign.keeper import faketime
 from tests.campaign.report import Campaign, write
 from tests.campaign.schedules import ALL_KINDS
 from tests.campaign.workers import Asked, Jobs, work
+from tests.support.cluster import NODES
 from tests.support.packages import Missing, brought
 
 SEED: Final = 1
@@ -58,6 +59,7 @@ def campaign(given: argparse.Namespace, manager: SyncManager) -> Campaign:
             "appliance-courier": version("appliance-courier"),
             "python": platform.python_version(),
             "rabbitmq": server.parent.name.rpartition("-")[2] if server else "none",
+            "nodes of each broker": str(NODES if given.cluster else 1),
         },
         seconds=time.monotonic() - began,
         runs=sorted((each for some in done for each in some.runs), key=lambda each: each.seed),

@@ -30,7 +30,13 @@ Healed: TypeAlias = Callable[[], None]
 """To be called at the instant from which on everything could work again."""
 Fault: TypeAlias = Callable[[Arena, Planned, Healed], Awaitable[None]]
 
-LIMITS: Final = {"broker-killed": 5.0, "broker-killed-in-alarm": 5.0, "service-killed": 3.0}
+LIMITS: Final = {
+    "broker-killed": 5.0,
+    "broker-killed-in-alarm": 5.0,
+    "service-killed": 3.0,
+    "node-killed": 10.0,
+    "node-stopped": 10.0,
+}
 """Seconds from the instant of healing to the result of a command that is sent then."""
 PROBES: Final = {
     # A query is answered without the ledger.

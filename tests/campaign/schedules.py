@@ -8,7 +8,7 @@ import base64
 import hashlib
 import random
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.campaign.checker import Wish
@@ -219,7 +219,11 @@ def draw(
         cheap = [each for each in beside if each not in without]
         kinds += dice.choices(cheap, k=dice.choices(range(_MOST_FAULTS), (3, 5, 2))[0])
     length = dice.uniform(_FASTEST, _SLOWEST)
-    faults = sorted((_fault(dice, kind, length) for kind in kinds), key=lambda each: each.at)
+    struck = [_fault(dice, kind, length) for kind in kinds]
+    if cluster and struck[0].variant in NODES:
+        # Each node in its turn: this is drawn too seldom to be left to the dice.
+        struck[0] = replace(struck[0], variant=NODES[seed // len(deck) % len(NODES)])
+    faults = sorted(struck, key=lambda each: each.at)
     repeated = 0.0 if ALL_KINDS[first].alone else _REPEATED
     sendings = _sendings(dice, seed, commands, length, repeated)
     return Schedule(seed, tuple(sendings), tuple(faults))

@@ -84,7 +84,7 @@ def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
     assert server is not None, "RabbitMQ is gone"
     try:
         with (
-            _broker(server, number, cluster=asked.cluster) as rabbit,
+            _broker(server, cluster=asked.cluster) as rabbit,
             tempfile.TemporaryDirectory(prefix="courier-campaign-") as directory,
         ):
             worker = _Worker(number, jobs, asked, rabbit, Path(directory))
@@ -95,10 +95,10 @@ def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
 
 
 @contextmanager
-def _broker(server: Path, number: int, *, cluster: bool) -> Iterator[Rabbit]:
+def _broker(server: Path, *, cluster: bool) -> Iterator[Rabbit]:
     """Have a broker: one node, or three, each in a network of its own."""
     if cluster:
-        with clustered(server, subnet=f"10.203.{100 + number}") as nodes:
+        with clustered(server, subnet=f"10.203.{os.getpid() % 256}") as nodes:
             yield ClusterRabbit(nodes)
         return
     node = PrivateNode(server)
