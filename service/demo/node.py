@@ -14,7 +14,9 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from service.demo.probe import BrokerUnavailable, free_ports, wait_until_ready
@@ -99,10 +101,21 @@ class PrivateNode:
     Args:
         server: the folder with RabbitMQ's scripts, see `installed_server`.
         patience: how long a start may take, in seconds.
+        configuration: files for RabbitMQ's folder conf.d, text by name; they win over our own.
+        plugins: which are switched on; without the first one there is no `api`.
     """
 
-    def __init__(self, server: Path, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self,
+        server: Path,
+        *,
+        patience: float = _PATIENCE,
+        configuration: Mapping[str, str] = MappingProxyType({}),
+        plugins: Sequence[str] = ("rabbitmq_management",),
+    ) -> None:
         self._server = server
+        self._configuration = configuration
+        self._plugins = plugins
         self._patience = patience
         self._password = secrets.token_hex(16)
         self._port, self._api_port, self._dist_port, self._epmd_port = free_ports(4)
@@ -228,6 +241,10 @@ class PrivateNode:
             "log.console = false\n",
             encoding="ascii",
         )
+        folder = self._home / "conf.d"
+        folder.mkdir(exist_ok=True)
+        for name, text in self._configuration.items():
+            (folder / name).write_text(text, encoding="ascii")
 
     def _environment(self) -> dict[str, str]:
         """Everything that the scripts look at, so that no setting of the system's node is read."""
@@ -251,7 +268,7 @@ class PrivateNode:
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/advanced.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
             # Costs nothing measurable at the start, and is much faster than `rabbitmqctl`.
-            "RABBITMQ_ENABLED_PLUGINS": "rabbitmq_management",
+            "RABBITMQ_ENABLED_PLUGINS": ",".join(self._plugins),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} {_DISTRIBUTION}",
             "RABBITMQ_CTL_ERL_ARGS": _DISTRIBUTION,
             # Makes the script become the node instead of guarding it, so that signals hit the node.
