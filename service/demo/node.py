@@ -14,9 +14,8 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Final, Protocol
 
 from service.demo.probe import BrokerUnavailable, free_ports, wait_until_ready
@@ -101,7 +100,7 @@ class PrivateNode:
     Args:
         server: the folder with RabbitMQ's scripts, see `installed_server`.
         patience: how long a start may take, in seconds.
-        configuration: files for RabbitMQ's folder conf.d, text by name; they win over our own.
+        configuration: texts of configuration files; where it listens is not taken from them.
         plugins: which are switched on; without the first one there is no `api`.
     """
 
@@ -110,7 +109,7 @@ class PrivateNode:
         server: Path,
         *,
         patience: float = _PATIENCE,
-        configuration: Mapping[str, str] = MappingProxyType({}),
+        configuration: Sequence[str] = (),
         plugins: Sequence[str] = ("rabbitmq_management",),
     ) -> None:
         self._server = server
@@ -233,18 +232,19 @@ class PrivateNode:
             cookie.write_text(secrets.token_hex(16), encoding="ascii")
             cookie.chmod(0o400)
         (self._home / "advanced.config").write_text("[].\n", encoding="ascii")
-        (self._home / "rabbitmq.conf").write_text(
+        own = (
+            f"listeners.tcp.default = {_LOOPBACK}:{self._port}\n"
             f"default_user = {_USER}\n"
             f"default_pass = {self._password}\n"
             f"management.tcp.ip = {_LOOPBACK}\n"
             f"management.tcp.port = {self._api_port}\n"
-            "log.console = false\n",
-            encoding="ascii",
+            "log.console = false\n"
         )
         folder = self._home / "conf.d"
         folder.mkdir(exist_ok=True)
-        for name, text in self._configuration.items():
-            (folder / name).write_text(text, encoding="ascii")
+        # The last one wins.
+        for number, text in enumerate([*self._configuration, own], start=10):
+            (folder / f"{number}.conf").write_text(text, encoding="ascii")
 
     def _environment(self) -> dict[str, str]:
         """Everything that the scripts look at, so that no setting of the system's node is read."""
@@ -263,7 +263,7 @@ class PrivateNode:
             "RABBITMQ_LOG_BASE": f"{home}/log",
             "RABBITMQ_PID_FILE": f"{home}/pid",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            "RABBITMQ_CONFIG_FILE": f"{home}/none.conf",
             "RABBITMQ_CONFIG_FILES": f"{home}/conf.d/*.conf",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/advanced.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
