@@ -27,7 +27,8 @@ def test_the_couriers_user_has_rights_on_its_own_names_only(file: str, right: st
     """Every name that it declares, and no other; the default exchange only where it replies."""
     permissions = json.loads((FILES / file).read_text())["permissions"]
     (pattern,) = [each[right] for each in permissions if each["user"] == "courier"]
-    own = {each.name for each in (*exchanges(DELAYS), *queues(DELAYS))} | {"courier.sqlite-owner"}
+    own = {each.name for each in exchanges(DELAYS)} | {each.name for each in queues(DELAYS)}
+    own.add("courier.sqlite-owner")
     others = {"theirs", "courier", "courierx", "my.courier.x", "amq.topic", "amq.gen-courier.x", ""}
     assert own == {name for name in own | others if re.search(pattern, name)}
     replies = (file, right) == ("users.json", "write")
