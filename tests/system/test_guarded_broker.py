@@ -66,9 +66,9 @@ async def test_a_certificate_is_all_that_the_courier_needs(
     own: Stand, tls: Guarded, admin: str, users: dict[str, str]
 ) -> None:
     """Every connection is TLS with EXTERNAL, again after it was lost; no password exists."""
-    client = tls.client(users["courier"])
+    own.always = tls.client(users["courier"])
     await own.appliances()
-    service = await own.service(ready=True, **client)
+    service = await own.service()
     vhost = admin.rsplit("/", 1)[1]
 
     def connected() -> bool:
@@ -96,7 +96,8 @@ async def test_so_is_it_for_the_operators_tools(
 ) -> None:
     """`check`, `send`, `parked`, `contracts validate` and `ledger resolve`."""
     appliances = await own.appliances()
-    await own.service(**tls.client(users["courier"]))
+    own.always = tls.client(users["courier"])
+    await own.service()
     operator = tls.client(users["courier-operator"])
     await appliances.fault("fvc-1", operation="apply", action="reset", when="after", times=1)
     async with working(admin) as workflow:
@@ -125,11 +126,11 @@ async def test_a_password_works_over_tls_too(
     """Kept in a file; the certificate only opens the door then."""
     tls.rabbit.set_password(users["courier"], "hunter2")
     (tmp_path / "password").write_text("hunter2\n")
+    own.always = tls.client("whoever")
     await own.appliances()
     service = await own.service(
         BROKER_URL=own.url.replace("://", f"://{users['courier']}@"),
         BROKER_PASSWORD_FILE=str(tmp_path / "password"),
-        **tls.client("whoever"),
     )
     vhost = own.url.rsplit("/", 1)[1]
     found = await until(partial(tls.rabbit.connections, vhost))
@@ -137,6 +138,7 @@ async def test_a_password_works_over_tls_too(
     assert 0 == await service.end()
 
 
+OURS: Final = "COURIER_BROKER_CERT_FILE: localhost:{port}/{vhost} refuses our certificate: "
 REFUSED: Final[dict[str, tuple[Callable[[Guarded, str], Settings], str]]] = {
     # what is wrong: its settings, and the words that say so
     "a CA that did not sign": (
@@ -149,11 +151,11 @@ REFUSED: Final[dict[str, tuple[Callable[[Guarded, str], Settings], str]]] = {
     ),
     "a certificate that expired": (
         lambda tls, _: tls.client("courier", expired=True),
-        "COURIER_BROKER_CERT_FILE: localhost:{port}/{vhost} refuses our certificate",
+        OURS + "certificate expired",
     ),
     "a certificate of another CA": (
         lambda tls, _: tls.client("courier", authority=trustme.CA()),
-        "COURIER_BROKER_CERT_FILE: localhost:{port}/{vhost} refuses our certificate: unknown ca",
+        OURS + "unknown ca",
     ),
     "a certificate of nobody": (
         lambda tls, _: tls.client("nobody"),
@@ -203,8 +205,9 @@ async def test_what_is_larger_than_the_brokers_bound_is_refused_at_publish(
     own: Stand, tls: Guarded, admin: str, users: dict[str, str]
 ) -> None:
     """And what lies between ours and the broker's is answered `too-large`."""
+    own.always = tls.client(users["courier"])
     await own.appliances()
-    await own.service(**tls.client(users["courier"]))
+    await own.service()
     sent = command("query-sms-balance", {"appliance": "fac-1"})
     large = json.dumps(sent).encode().ljust(2 * 1024 * 1024 + 1)
     async with working(admin) as workflow:
