@@ -217,7 +217,7 @@ async def test_what_is_larger_than_the_brokers_bound_is_refused_at_publish(
         async with await aio_pika.connect(admin) as connection:
             exchange = await (await connection.channel()).get_exchange("courier.commands")
             with pytest.raises(ChannelPreconditionFailed, match="larger than"):
-                await exchange.publish(aio_pika.Message(large * 3), sent["type"])
+                await exchange.publish(aio_pika.Message(large * 5), sent["type"])
 
 
 def rejected(workflow: Workflow) -> list[str]:
