@@ -28,7 +28,6 @@ url = "https://127.0.0.1:9"
 username = "courier"
 password_env = "HOME"
 """
-"""An inventory for those who do not get as far as an appliance."""
 Settings = dict[str, str]
 
 
@@ -184,21 +183,32 @@ def plain_port(tls: Guarded) -> int:
 async def test_a_closed_door_says_which_setting_to_look_at(
     wrong: Callable[[Guarded, str], Settings], words: str, own: Stand, tls: Guarded
 ) -> None:
-    """At the start, in `check` and in the tools: one line, exit code 1, no password."""
+    """At the start, and in the tools with their other client: one line, exit code 1."""
     settings = tls.client("courier") | wrong(tls, own.url)
     vhost = own.url.rsplit("/", 1)[1]
     expected = words.format(port=tls.port, plain=plain_port(tls), vhost=vhost)
-    inventory = own.directory / "appliances.toml"
-    inventory.write_text(NOBODY)
-    settings["APPLIANCES_FILE"] = str(inventory)
+    settings["APPLIANCES_FILE"] = nobody(own)
     told = await asyncio.gather(
         own.courier("serve", **settings),
         own.courier("parked", "list", **settings),
-        own.courier("check", **settings),
     )
-    assert [(1, True)] * 3 == [(exit_code, expected in output) for exit_code, output in told], told
+    assert [(1, True)] * 2 == [(exit_code, expected in output) for exit_code, output in told], told
     assert "hunter2" not in str(told)
     assert 1 == len(told[1][1].splitlines())
+
+
+async def test_a_check_says_so_too(own: Stand, tls: Guarded) -> None:
+    """Beside all the rest that it looks at."""
+    settings = tls.client("courier", authority=trustme.CA())
+    exit_code, output = await own.courier("check", APPLIANCES_FILE=nobody(own), **settings)
+    assert (1, True) == (exit_code, "refuses our certificate: unknown ca" in output), output
+
+
+def nobody(own: Stand) -> str:
+    """The file of an inventory, for those who do not get as far as an appliance."""
+    inventory = own.directory / "appliances.toml"
+    inventory.write_text(NOBODY)
+    return str(inventory)
 
 
 async def test_what_is_larger_than_the_brokers_bound_is_refused_at_publish(
