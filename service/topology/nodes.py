@@ -13,12 +13,12 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import aio_pika
-from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
-from aiormq.exceptions import AuthenticationError
+from aio_pika.exceptions import AMQPError
 
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology.connection import RETRY_PAUSE, closed, identity_of, opened, shown, why
+from service.topology.refusal import refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -42,7 +42,7 @@ async def connect(addresses: Sequence[URL], tls: ssl.SSLContext | None) -> Roami
         tls: for `amqps://`.
 
     Raises:
-        ConfigurationError: a node refuses the user, the password or the virtual host.
+        ConfigurationError: a node refuses us, or we do not trust it: see `refusal`.
     """
     order = deque(random.sample(addresses, len(addresses)))
     pause, told = RETRY_PAUSE, False
@@ -50,13 +50,9 @@ async def connect(addresses: Sequence[URL], tls: ssl.SSLContext | None) -> Roami
         for _ in addresses:
             try:
                 return await opened(list(order), tls)
-            except (AuthenticationError, ProbableAuthenticationError) as error:
-                raise _refused_login(order[0], error) from None
             except (AMQPError, OSError, TimeoutError) as error:
-                if _is_final(error):
-                    raise ConfigurationError(
-                        f"COURIER_BROKER_URL: {shown(order[0])} refuses the connection: {error}"
-                    ) from None
+                if refused := await asyncio.to_thread(refusal, order[0], error, tls):
+                    raise ConfigurationError(refused) from None
                 if not told:
                     log.warning("broker-unreachable", broker=shown(order[0]), reason=why(error))
                 order.rotate(-1)
@@ -75,9 +71,9 @@ async def look_at_others(connection: Roaming, tls: ssl.SSLContext | None) -> Non
     for address, found in zip(
         others, await asyncio.gather(*(_glance(each, tls) for each in others)), strict=True
     ):
-        if isinstance(found, AuthenticationError | ProbableAuthenticationError):
-            raise _refused_login(address, found)
         if isinstance(found, BaseException):
+            if refused := await asyncio.to_thread(refusal, address, found, tls):
+                raise ConfigurationError(refused)
             log.warning("broker-unreachable", broker=shown(address), reason=why(found))
         elif found != connection.identity:
             raise ConfigurationError(
@@ -97,12 +93,3 @@ async def _glance(address: URL, tls: ssl.SSLContext | None) -> str | BaseExcepti
         return error
     finally:
         await closed(connection.close())
-
-
-def _is_final(error: BaseException) -> bool:
-    """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
-    return any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
-
-
-def _refused_login(address: URL, error: BaseException) -> ConfigurationError:
-    return ConfigurationError(f"COURIER_BROKER_URL: {shown(address)} refuses the login: {error}")
