@@ -34,7 +34,7 @@ def test_a_message_is_answered_by_its_id_or_by_its_digest(
     sent, heard = Sent.of(body), Heard()
     assert key == sent.key
     assert not sent.is_answered(heard)
-    heard.finished.add(("/a", "2"))
+    heard.finished["/a", "2"] = "succeeded"
     heard.rejected["0" * 64] += 1
     assert not sent.is_answered(heard)
     heard.rejected[sent.digest] += 1
