@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aio_pika.exceptions import AMQPError
@@ -24,7 +25,7 @@ from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
 from service.journal import Journal
-from service.ledger.sqlite import SqliteLedger
+from service.ledger.opening import open_ledger
 from service.ledger.survey import Survey
 from service.messages.wire import now
 from service.metrics import Metrics
@@ -32,7 +33,8 @@ from service.metrics.asked import Asked, Sources
 from service.metrics.counted import Counted
 from service.telemetry import heard_by, log, traces
 from service.topology import declare, quarantine_queue, work_queues
-from service.topology.connection import DISCONNECTED, closed, connect, identity_of, told_to_stop
+from service.topology.connection import DISCONNECTED, closed, told_to_stop
+from service.topology.nodes import connect, look_at_others
 from service.topology.publisher import Publisher
 from service.topology.upkeep import NO_CONSUMER, Upkeep
 from service.watchdog import Halves, Watchdog
@@ -41,10 +43,10 @@ from service.web.looks import Page
 from service.web.standing import Standing
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 
     from service.ledger import Ledger
-    from service.settings import Settings
+    from service.settings import Postgres, Settings
 
 
 PRUNE_INTERVAL = 3600.0
@@ -63,7 +65,7 @@ DOUBT = 3.0
 class Parts:
     """The classes that touch the world: a campaign builds from others, which die on the way."""
 
-    ledger: type[SqliteLedger] = SqliteLedger
+    ledger: Callable[[Path | Postgres], Awaitable[Ledger]] = open_ledger
     publisher: type[Publisher] = Publisher
     settling: type[Settling] = Settling
     http: type[Http] = Http
@@ -93,14 +95,13 @@ async def running(
         stack.push_async_callback(inventory.close)
         counted = Counted(inventory)
         stack.enter_context(heard_by(counted.hear))
-        ledger = await parts.ledger.open(settings.ledger_path())
+        ledger = await parts.ledger(settings.ledger_place())
         stack.push_async_callback(ledger.close)
 
-        addresses = settings.broker_addresses("courier publishing")
-        connection, address = await connect(addresses, tls)
+        connection = await connect(settings.broker_addresses("courier publishing"), tls)
         stack.push_async_callback(lambda: closed(connection.close()))
-        identity = identity_of(connection)
-        await ledger.check_owner(identity)
+        await look_at_others(connection, tls)
+        await ledger.check_owner(connection.identity)
         await declare(connection, settings.retry_delays)
         publisher = await parts.publisher.open(connection)
 
@@ -122,9 +123,11 @@ async def running(
             hurry=publisher.failed,
         )
         settling = parts.settling(flights, publisher, source=settings.source)
-        intake = Intake(address, tls, prefetch=settings.prefetch, settle=settling.settle)
+        intake = Intake(
+            connection.addresses, tls, prefetch=settings.prefetch, settle=settling.settle
+        )
 
-        def connected() -> dict[str, bool]:
+        def connected() -> dict[str, str]:
             return publisher.connected | intake.connected
 
         parties = (ledger, publisher, intake, upkeep, flights, Halves(connected))
@@ -134,7 +137,7 @@ async def running(
             # A connection that is lost has no consumers: that is no second reason.
             return sorted(found - {NO_CONSUMER} if DISCONNECTED in found else found)
 
-        survey = Survey(settings.ledger_path())
+        survey = Survey(settings.ledger_place())
         asked = Asked(
             Sources(
                 version=version("appliance-courier"),
@@ -157,16 +160,17 @@ async def running(
             settings.http_host,
             settings.http_port,
             not_ready=not_ready,
+            connected=connected,
             metrics=Metrics(counted, asked).text,
             page=page,
         )
         # Closed in reverse: while the intake drains, probes are still answered.
         stack.push_async_callback(web.stop)
         stack.push_async_callback(intake.stop, settings.drain_timeout)
-        await intake.connect(own_sqlite=True)
+        await intake.connect(own_sqlite=isinstance(settings.ledger_place(), Path))
         await web.start()
         await publisher.wait_until_taken()
-        await ledger.belong_to(identity)
+        await ledger.belong_to(connection.identity)
         await intake.start()
         watching = (inventory.watch(), upkeep.run(), survey.run())
         tending = (_obey(hangup, inventory), _prune(ledger, settings.ledger_retention))

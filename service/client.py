@@ -18,7 +18,8 @@ from service.errors import ConfigurationError
 from service.messages.encode import page_type
 from service.messages.wire import Json, format_instant
 from service.topology import COMMANDS_EXCHANGE, EVENTS_EXCHANGE
-from service.topology.connection import closed, connect
+from service.topology.connection import closed
+from service.topology.nodes import connect
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -88,9 +89,7 @@ class Client:
         Raises:
             ConfigurationError: the broker refuses us, or no courier has ever run there.
         """
-        connection, _ = await connect(
-            settings.broker_addresses("courier send"), settings.broker_tls()
-        )
+        connection = await connect(settings.broker_addresses("courier send"), settings.broker_tls())
         try:
             channel = await connection.channel(on_return_raises=True)
             try:

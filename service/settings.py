@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -45,6 +46,31 @@ class Source(StrEnum):
     DEFAULT = "default"
 
 
+@dataclass(frozen=True)
+class Postgres:
+    """A PostgreSQL database that is named as the ledger.
+
+    Attributes:
+        url: as it was set; it may hold a password.
+        password_file: holds the password instead, in its first line.
+    """
+
+    url: SecretStr
+    password_file: Path | None = None
+
+    def password(self) -> str:
+        """Read the password; at every connection, so that it can be changed.
+
+        Raises:
+            ConfigurationError: there is none to be read.
+        """
+        return _first_line(self.password_file, "LEDGER_PASSWORD_FILE") or ""
+
+    def __str__(self) -> str:
+        """Say where it is, without user and password."""
+        return self.url.get_secret_value().partition("://")[2].rpartition("@")[2].partition("?")[0]
+
+
 class Settings(BaseSettings):
     """Every setting of the service. deploy/OPERATIONS.md has the table."""
 
@@ -63,6 +89,7 @@ class Settings(BaseSettings):
     broker_key_file: Path | None = None
     appliances_file: Path = Path("appliances.toml")
     ledger_url: SecretStr = SecretStr("sqlite:///courier.db")
+    ledger_password_file: Path | None = None
     ledger_retention: float = Field(400 * 86400, ge=30 * 86400, le=100 * 366 * 86400)
     source: str = Field("/courier", pattern=URI_REFERENCE, max_length=255)
     http_host: str = "127.0.0.1"
@@ -158,18 +185,12 @@ class Settings(BaseSettings):
         own = {"localhost", "127.0.0.1", "::1", self.http_host.lower()}
         return None if self.page else frozenset(own)
 
-    def ledger_path(self) -> Path:
-        """Give the SQLite file that is named.
-
-        Raises:
-            ConfigurationError: something else is.
-        """
-        scheme, _, place = self.ledger_url.get_secret_value().partition(":///")
-        if scheme != "sqlite":
-            raise ConfigurationError(
-                "COURIER_LEDGER_URL: PostgreSQL is not supported yet; use sqlite"
-            )
-        return Path(place)
+    def ledger_place(self) -> Path | Postgres:
+        """Say where the ledger is: in a SQLite file, or in a PostgreSQL database."""
+        url = self.ledger_url.get_secret_value()
+        if url.startswith("sqlite:///"):
+            return Path(url.removeprefix("sqlite:///"))
+        return Postgres(self.ledger_url, self.ledger_password_file)
 
     def broker_addresses(self, name: str) -> list[URL]:
         """Give the broker's addresses in order, complete with password and heartbeat.

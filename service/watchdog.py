@@ -29,12 +29,12 @@ class Halves:
     after a queue of the connection had been deleted and the broker had ended it.
 
     Args:
-        connected: whether each connection stands, by its name.
+        connected: where each connection leads to, by its name; empty while it is lost.
         patience: seconds for which one may be restored later than another.
     """
 
     def __init__(
-        self, connected: Callable[[], Mapping[str, bool]], patience: float = STUCK_AFTER
+        self, connected: Callable[[], Mapping[str, object]], patience: float = STUCK_AFTER
     ) -> None:
         """Begin to look."""
         self._connected = connected

@@ -12,14 +12,15 @@ from anyio.from_thread import start_blocking_portal
 from service.demo.broker import Node, running_broker
 from tests.support.canaries import fail_if_told
 from tests.support.eventlog import fail_if_off_contract
+from tests.support.postgres import PrivatePostgres
 from tests.support.rabbit import Rabbit
 from tests.support.real import Real
 
 _TESTS: Final = Path(__file__).parent
 # What starts programs takes longest: it is begun first, and the many short files fill up the rest.
-_FIRST: Final = ("system", "broker", "appliances")
+_FIRST: Final = ("system", "broker", "ledger", "appliances")
 # Sockets are switched off by pytest's options. These folders have them, to this machine only.
-_WITH_SOCKETS: Final = ("broker", "system", "appliances")
+_WITH_SOCKETS: Final = ("broker", "system", "ledger", "appliances")
 _LOOPBACK: Final = ["127.0.0.1", "::1"]
 
 
@@ -98,6 +99,15 @@ def broker() -> Iterator[Rabbit]:
         rabbit = Rabbit(found.url, api, found.node)
         yield rabbit
         rabbit.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PrivatePostgres]:
+    """One real PostgreSQL for the run; each test has a database of its own there."""
+    server = PrivatePostgres()
+    server.start()
+    yield server
+    server.close()
 
 
 @pytest.fixture

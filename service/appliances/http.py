@@ -12,7 +12,7 @@ import ssl
 import time
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import h11
 import httpcore
@@ -26,12 +26,14 @@ from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from service.telemetry import log, traces
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from typing_extensions import Unpack
 
     from service.appliances.answers import Operation, Request
+
+    Trace: TypeAlias = Callable[[str, object], Awaitable[None]]
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
@@ -207,7 +209,10 @@ class Http:
             async with (
                 asyncio.timeout(self._patience),
                 self._client.stream(
-                    operation.method, operation.path, headers=headers, **request
+                    *(operation.method, operation.path),
+                    headers=headers,
+                    extensions=self._extensions(operation),
+                    **request,
                 ) as response,
             ):
                 self._dated = (response.headers.get("Date", ""), asked, time.time())
@@ -227,6 +232,25 @@ class Http:
         return Answer(
             operation, response.status_code, response.headers, body or b"", body is not None
         )
+
+    def _extensions(self, operation: Operation) -> dict[str, Trace]:
+        """Say who is told by httpcore how far a request is."""
+        return {"trace": self._unless_too_late} if operation.kind is Kind.WRITE else {}
+
+    async def _unless_too_late(self, event: str, _: object) -> None:
+        """Stop a write that was announced long ago, before its first byte leaves.
+
+        A process that was stopped for a while must not write on: others, who read back meanwhile,
+        count on its being over (`settle_time`).
+
+        Raises:
+            NotSent: it is too late.
+        """
+        if not event.endswith("send_request_headers.started"):
+            return
+        current = visit.get()
+        if current is not None and current.write_age() > self.read_timeout:
+            raise NotSent(f"the write on {self.name} came too late and was not sent")
 
     def _span(self, operation: Operation) -> AbstractContextManager[None]:
         """Tell of a request: where it goes, and not what it asks or holds."""

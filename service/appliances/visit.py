@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _just_now() -> float:
+    return 0.0
 
 
 @dataclass
@@ -14,11 +22,14 @@ class Visit:
         requests: how many were sent, logins included.
         status: of the answer to the last request; None if it was not answered.
         session_told: the event log says which session it goes over.
+        write_age: tells how many seconds ago its write was announced; infinitely many if another
+            replica may have got the right to write meanwhile.
     """
 
     requests: int = 0
     status: int | None = None
     session_told: bool = False
+    write_age: Callable[[], float] = field(default=_just_now, repr=False)
 
 
 visit: ContextVar[Visit | None] = ContextVar("visit", default=None)

@@ -1,4 +1,4 @@
-"""Looks at the ledger's file without writing to it, whether the service runs or not."""
+"""Looks at the ledger without writing to it, whether the service runs or not."""
 
 from __future__ import annotations
 
@@ -6,41 +6,52 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.checks import Finding, State
 from service.errors import ConfigurationError
-from service.ledger.care import Care
-from service.ledger.schema import SCHEMA_VERSION, connect, explained, version_of
+from service.ledger.opening import if_there, opened
+from service.ledger.sqlite_schema import SCHEMA_VERSION, connect, explained, version_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from service.ledger import Care
     from service.messages.wire import Json
-    from service.settings import Settings
+    from service.settings import Postgres, Settings
 
 LITTLE = 500_000_000
 """Bytes of free space below which somebody had better look."""
 
 
 def look(settings: Settings, broker: str | None) -> list[Finding]:
-    """Look at the file.
+    """Look at the file, or into the database.
 
     Args:
         settings: name it.
         broker: the identity of the broker that answered, if one did.
     """
-    try:
-        path = settings.ledger_path()
-    except ConfigurationError as error:
-        return [_finding("file", State.FAILED, str(error))]
-    found = [_file(path), _space(path)]
-    if not os.path.exists(path):  # noqa: PTH110  a folder that may not be entered is no error
+    place = settings.ledger_place()
+    if not isinstance(place, Path):
+        return _in_database(place, broker)
+    found = [_file(place), _space(place)]
+    if not os.path.exists(place):  # noqa: PTH110  a folder that may not be entered is no error
         return found
     try:
-        return [*found, *_content(path, broker)]
+        return [*found, *_content(place, broker)]
     except ConfigurationError as error:
         return [*found, _finding("content", State.FAILED, str(error))]
+
+
+def _in_database(place: Postgres, broker: str | None) -> list[Finding]:
+    try:
+        with if_there(place) as care:
+            if care is None:
+                detail = f"{place} answers; the tables will be made at the first start"
+                return [_finding("database", State.OK, detail, database=str(place))]
+            answers = _finding("database", State.OK, f"{place} answers", database=str(place))
+            return [answers, *_what_it_holds(care, broker)]
+    except ConfigurationError as error:
+        return [_finding("database", State.FAILED, str(error), database=str(place))]
 
 
 def _finding(what: str, state: State, detail: str, **facts: Json) -> Finding:
@@ -77,14 +88,14 @@ def _content(path: Path, broker: str | None) -> list[Finding]:
         state = State.WARNING if version else State.OK
         detail = what if version else "empty; its tables will be made at the next start"
         return [_finding("schema", state, detail, **facts)]
-    with Care.opened(path) as care:
-        open_intents, unsettled, _ = care.open_figures()
-        owner = care.broker
-    return [
-        _finding("schema", State.OK, f"version {version}", **facts),
-        _owner(owner, broker),
-        _entries(open_intents, unsettled),
-    ]
+    with opened(path) as care:
+        held = _what_it_holds(care, broker)
+    return [_finding("schema", State.OK, f"version {version}", **facts), *held]
+
+
+def _what_it_holds(care: Care, broker: str | None) -> list[Finding]:
+    open_intents, unsettled, _ = care.open_figures()
+    return [_owner(care.broker, broker), _entries(open_intents, unsettled)]
 
 
 def _version(path: Path) -> int:

@@ -18,8 +18,8 @@ from service.cli.durations import duration
 from service.cli.records import document, print_table, prospect, story
 from service.consumers.telling import event_message
 from service.errors import ConfigurationError, PublishFailed
-from service.ledger import Record, Settlement
-from service.ledger.care import Care, Wanted
+from service.ledger import Record, Settlement, Wanted
+from service.ledger.opening import opened
 from service.messages.commands import explain
 from service.messages.encode import SETTLED, Event, settled_event, settled_type
 from service.messages.events import CommandRef
@@ -29,7 +29,7 @@ from service.messages.wire import format_instant, now
 from service.settings import Settings
 from service.telemetry import configure, redact
 from service.topology import EVENTS_EXCHANGE
-from service.topology.connection import connect, identity_of
+from service.topology.nodes import connect
 from service.topology.publisher import Publisher
 
 app = typer.Typer(
@@ -74,7 +74,7 @@ def list_entries(
         older_than=None if older_than is None else now() - older_than,
         limit=limit,
     )
-    with Care.opened(Settings.load().ledger_path()) as care:
+    with opened(Settings.load().ledger_place()) as care:
         records = care.entries(wanted)
     if as_json:
         sys.stdout.write(json.dumps([document(record) for record in records]) + "\n")
@@ -91,7 +91,7 @@ def list_entries(
 def show(command_id: Id, source: Source = None, as_json: AsJson = False) -> None:
     """Tell a command's story: announced, heard, ended, settled. Exit code 1 if nobody knows it."""
     settings = Settings.load()
-    with Care.opened(settings.ledger_path()) as care:
+    with opened(settings.ledger_place()) as care:
         records = care.of_id(command_id, source)
     if not records:
         _fail(_nobody_knows(command_id, source))
@@ -126,7 +126,7 @@ def resolve(
     )
     settings = Settings.load()
     configure(log_format="console", level="ERROR", stream=sys.stderr)
-    with Care.opened(settings.ledger_path(), read_only=False) as care:
+    with opened(settings.ledger_place(), read_only=False) as care:
         record = _unknown_one(care.of_id(command_id, source), command_id, source, settings)
         stored = care.settle(record.key, settlement)
         broker = care.broker
@@ -186,11 +186,11 @@ def _event(record: Record, stored: Settlement, source: str) -> Event:
 async def _tell(settings: Settings, event: Event, broker: str | None) -> None:
     """Publish on the broker that the ledger belongs to, and wait for the confirm."""
     async with asyncio.timeout(BROKER_PATIENCE):
-        connection, _ = await connect(
+        connection = await connect(
             settings.broker_addresses("courier ledger"), settings.broker_tls()
         )
     async with connection:
-        found = identity_of(connection)
+        found = connection.identity
         if broker not in {None, found}:
             raise ConfigurationError(
                 f"COURIER_BROKER_URL: the ledger belongs to {broker}, not to {found}"

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from service.cli.durations import duration
 from service.errors import ConfigurationError, PublishFailed
-from service.ledger.care import Care
+from service.ledger.opening import if_there
 from service.messages.wire import now
 from service.parking import moving
 from service.parking.forecast import forecast
@@ -118,7 +118,7 @@ def show(
     settings = Settings.load()
     bodies: dict[str, bytes] = {}
     documents = []
-    with Care.if_there(settings.ledger_path()) as care, opened(settings) as queue:
+    with if_there(settings.ledger_place()) as care, opened(settings) as queue:
         for held in selected(queue, Selection(id)):
             if body:
                 bodies[held.message.sha256] = held.taken.body
@@ -156,7 +156,7 @@ def replay(
     """
     selection = _chosen(Selection(id, reason, older_than, everything))
     settings = Settings.load()
-    with Care.if_there(settings.ledger_path()) as care, opened(settings) as queue:
+    with if_there(settings.ledger_place()) as care, opened(settings) as queue:
         plans = [(held.message, forecast(held, care)) for held in selected(queue, selection)]
     _found(plans)
     for message, plan in plans:

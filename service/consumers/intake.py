@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING, cast
 
 from aio_pika import DeliveryMode
 from aio_pika.exceptions import AMQPError
-from aiormq.exceptions import ChannelLockedResource
+from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
 from faststream.rabbit import RabbitQueue as FastStreamQueue
-from faststream.security import BaseSecurity
 
 from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
-from service.topology.connection import CONNECT_TIMEOUT, DISCONNECTED, Watch, closed
+from service.topology.connection import DISCONNECTED, Watch, closed, node_of, opened, underlay
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from aio_pika import RobustQueue
+    from aio_pika import RobustConnection, RobustQueue
     from aio_pika.abc import AbstractQueue, AbstractRobustConnection
     from faststream.rabbit import RabbitMessage
     from faststream.rabbit.schemas.queue import QuorumQueueArgs
@@ -33,15 +32,44 @@ if TYPE_CHECKING:
 
     from service.topology import Queue
 
+_OWNED = (
+    "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
+    " for several couriers let all of them use PostgreSQL"
+)
 _CANCEL_TIMEOUT = 2.0
 """Seconds that a broker has to take a consumer away."""
+
+
+class _Broker(RabbitBroker):
+    """FastStream's broker, on a connection of ours; the administrator reads its name beside it."""
+
+    def __init__(self, addresses: Sequence[URL], tls: ssl.SSLContext | None, watch: Watch) -> None:
+        super().__init__(
+            addresses[0], graceful_timeout=None, apply_types=False, logger=None, fail_fast=True
+        )
+        name = f"courier {watch.name}"
+        self._addresses = [each.update_query({"name": name}) for each in addresses]
+        self._tls = tls
+        self._watch = watch
+
+    async def _connect(self) -> RobustConnection:
+        """Connect, and give it to FastStream as its own method does."""
+        connection = await opened(self._addresses, self._tls)
+        try:
+            self._watch.follow(connection)
+            self.config.connect(connection)
+            self._channel = await self.config.channel_manager.get_channel()
+        except BaseException:
+            await closed(connection.close())
+            raise
+        return connection
 
 
 class Intake:
     """Consumes every work queue and the quarantine.
 
     Args:
-        url: the broker.
+        addresses: of the broker's nodes; the first is the one to begin at.
         tls: for `amqps://`.
         prefetch: deliveries per queue that are looked at at once.
         settle: brings one delivery to its end; when it returns, the delivery is acked.
@@ -49,7 +77,7 @@ class Intake:
 
     def __init__(
         self,
-        url: URL,
+        addresses: Sequence[URL],
         tls: ssl.SSLContext | None,
         *,
         prefetch: int,
@@ -62,14 +90,14 @@ class Intake:
         self._owner: AbstractQueue | None = None
         self._may_run = asyncio.Event()
         working, quarantine = Watch("consuming", self._may_run), Watch("quarantine")
-        self._working = _broker(url, tls, working)
-        self._quarantine = _broker(url, tls, quarantine)
+        self._working = _Broker(addresses, tls, working)
+        self._quarantine = _Broker(addresses, tls, quarantine)
         for queue in work_queues():
             self._subscribe(self._working, working, queue, prefetch)
         self._subscribe(self._quarantine, quarantine, quarantine_queue(), 1)
 
     async def connect(self, *, own_sqlite: bool) -> None:
-        """Connect, and take what only one courier may have.
+        """Connect, and see to it that no ledger stands beside a courier's own file.
 
         Args:
             own_sqlite: hold the exclusive queue that keeps another courier away from this
@@ -81,6 +109,8 @@ class Intake:
         connection = await self._working.connect()
         if own_sqlite:
             self._owner = await _own_sqlite(connection)
+        else:
+            await _share(connection)
         self._may_run.set()
 
     async def start(self) -> None:
@@ -108,7 +138,7 @@ class Intake:
     def idle_reason(self) -> str | None:
         """Say why nothing is consumed, or None when everything is."""
         for broker in (self._working, self._quarantine):
-            if not _stands(broker):
+            if not _node(broker):
                 return DISCONNECTED
             subscribers = cast("list[RabbitSubscriber]", broker.subscribers)
             if any(_consumer(subscriber) is None for subscriber in subscribers):
@@ -116,9 +146,9 @@ class Intake:
         return None
 
     @property
-    def connected(self) -> dict[str, bool]:
-        """Tell whether each consuming connection stands, by its name."""
-        return {"consuming": _stands(self._working), "quarantine": _stands(self._quarantine)}
+    def connected(self) -> dict[str, str]:
+        """Name the node that each consuming connection leads to; empty while it is lost."""
+        return {"consuming": _node(self._working), "quarantine": _node(self._quarantine)}
 
     def _subscribe(self, broker: RabbitBroker, watch: Watch, queue: Queue, prefetch: int) -> None:
         exchange = RabbitExchange(
@@ -164,27 +194,18 @@ async def _own_sqlite(connection: AbstractRobustConnection) -> AbstractQueue:
     try:
         return await channel.declare_queue(SQLITE_OWNER, exclusive=True)
     except ChannelLockedResource:
-        raise ConfigurationError(
-            "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
-            " for several couriers use PostgreSQL"
-        ) from None
+        raise ConfigurationError(_OWNED) from None
 
 
-def _broker(url: URL, tls: ssl.SSLContext | None, watch: Watch) -> RabbitBroker:
-    """Build one consuming connection; the broker's administrator reads its name beside it."""
-    return RabbitBroker(
-        url.update_query({"name": f"courier {watch.name}"}),
-        security=BaseSecurity(ssl_context=tls, use_ssl=True) if url.scheme == "amqps" else None,
-        reconnect_interval=0.5,
-        # Without it a broker that takes the connection and says nothing is waited for for ever.
-        timeout=CONNECT_TIMEOUT,
-        fail_fast=True,
-        graceful_timeout=None,
-        apply_types=False,
-        on_close=[watch.lost],
-        on_reconnected=[watch.restored],
-        logger=None,
-    )
+async def _share(connection: AbstractRobustConnection) -> None:
+    channel = await underlay(connection).channel()
+    try:
+        await channel.queue_declare(SQLITE_OWNER, passive=True)
+    except ChannelNotFoundEntity:
+        return  # and the broker has closed the channel
+    except ChannelLockedResource:
+        raise ConfigurationError(_OWNED) from None
+    await channel.close()
 
 
 def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:
@@ -193,9 +214,9 @@ def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:
     return None if queue is None or tag is None else (queue, tag)
 
 
-def _stands(broker: RabbitBroker) -> bool:
+def _node(broker: RabbitBroker) -> str:
     connection = broker._connection  # noqa: SLF001  FastStream has no public word for it
-    return connection is not None and connection.connected.is_set()
+    return "" if connection is None else node_of(connection)
 
 
 async def _stop_intake(broker: RabbitBroker) -> None:

@@ -101,6 +101,11 @@ class PrivateNode:
         patience: how long a start may take, in seconds.
     """
 
+    _host: str = _LOOPBACK
+    """Where it listens."""
+    _inside: tuple[str, ...] = ()
+    """What a command is put behind so that it runs elsewhere, such as in a network of its own."""
+
     def __init__(self, server: Path, *, patience: float = _PATIENCE) -> None:
         self._server = server
         self._patience = patience
@@ -115,12 +120,12 @@ class PrivateNode:
     @property
     def url(self) -> str:
         """Where AMQP is spoken, with the credentials of an administrator."""
-        return f"amqp://{_USER}:{self._password}@{_LOOPBACK}:{self._port}/"
+        return f"amqp://{_USER}:{self._password}@{self._host}:{self._port}/"
 
     @property
     def api(self) -> str:
         """Where the management plugin's HTTP API is, with the same credentials."""
-        return f"http://{_USER}:{self._password}@{_LOOPBACK}:{self._api_port}/api"
+        return f"http://{_USER}:{self._password}@{self._host}:{self._api_port}/api"
 
     def start(self) -> None:
         """See that the node runs, again on the same data and ports, and wait until it is ready.
@@ -159,7 +164,7 @@ class PrivateNode:
         Raises:
             BrokerUnavailable: it failed, or did not end within half a minute.
         """
-        command = [str(self._server / "rabbitmqctl"), "--quiet", *arguments]
+        command = [*self._inside, str(self._server / "rabbitmqctl"), "--quiet", *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - our own arguments, no shell
                 command,
@@ -196,7 +201,7 @@ class PrivateNode:
     def _spawn(self, command: list[str], log: str) -> subprocess.Popen[bytes]:
         with (self._home / log).open("ab") as output:
             return subprocess.Popen(  # noqa: S603 - our own arguments, no shell
-                command,
+                [*self._inside, *command],
                 env=self._environment(),
                 cwd=self._home,
                 stdin=subprocess.DEVNULL,
@@ -209,7 +214,7 @@ class PrivateNode:
         self._settle()
         # RabbitMQ would start Erlang's port mapper as a daemon that outlives everything.
         if self._mapper is None:
-            mapper = [_mapper_command(), "-port", str(self._epmd_port), "-address", _LOOPBACK]
+            mapper = [_mapper_command(), "-port", str(self._epmd_port), "-address", self._host]
             self._mapper = self._spawn(mapper, "epmd.log")
         self._process = self._spawn([str(self._server / "rabbitmq-server")], "console.log")
 
@@ -223,7 +228,7 @@ class PrivateNode:
         (self._home / "rabbitmq.conf").write_text(
             f"default_user = {_USER}\n"
             f"default_pass = {self._password}\n"
-            f"management.tcp.ip = {_LOOPBACK}\n"
+            f"management.tcp.ip = {self._host}\n"
             f"management.tcp.port = {self._api_port}\n"
             "log.console = false\n",
             encoding="ascii",
@@ -236,10 +241,10 @@ class PrivateNode:
             "PATH": os.environ.get("PATH", "") + ":/usr/local/bin:/usr/bin:/bin",
             "LC_ALL": "C.UTF-8",
             "HOME": home,
-            "ERL_EPMD_ADDRESS": _LOOPBACK,
+            "ERL_EPMD_ADDRESS": self._host,
             "ERL_EPMD_PORT": str(self._epmd_port),
             "RABBITMQ_NODENAME": f"courier-{self._port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": _LOOPBACK,
+            "RABBITMQ_NODE_IP_ADDRESS": self._host,
             "RABBITMQ_NODE_PORT": str(self._port),
             "RABBITMQ_DIST_PORT": str(self._dist_port),
             "RABBITMQ_MNESIA_BASE": f"{home}/data",

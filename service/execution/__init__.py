@@ -11,8 +11,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from contextlib import nullcontext
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -54,13 +55,19 @@ _MET = 10_000
 
 @dataclass(frozen=True, repr=False)
 class _Run:
-    """One delivery on its way through a handler; its `turn` is None if it writes nothing."""
+    """One delivery on its way through a handler.
+
+    Attributes:
+        turn: its own in the line at the appliance; None if it writes nothing.
+        held: what is given back only when its end is stored.
+    """
 
     received: Received
     plan: Plan
     intent: LedgerIntent
     pages: EventPages
     turn: Turn | None
+    held: AsyncExitStack
     visit: Visit = field(default_factory=Visit)
 
 
@@ -151,7 +158,13 @@ class Execution:
         attempts = received.attempts + (plan.streams(command.data) and received.deliveries > 0)
         number = attempts + 1 + _APART * received.deliveries
         pages = EventPages(command, self._source, number, self._tell)
-        run, reads_back = _Run(received, plan, intent, pages, turn), intent.open
+        async with AsyncExitStack() as held:
+            return await self._carry_out(_Run(received, plan, intent, pages, turn, held), attempts)
+
+    async def _carry_out(self, run: _Run, attempts: int) -> Event | Retry:
+        """Call the handler; store the end, or say when to come back."""
+        received, plan, intent, pages = run.received, run.plan, run.intent, run.pages
+        reads_back = intent.open
         outcome = await self._run(run)
         # Waiting costs none, unless a write was sent or a page told before.
         said = (intent.open and not reads_back) or pages.streamed is not None
@@ -208,9 +221,25 @@ class Execution:
                 return await plan.handler(asked, appliance, intent)
             await run.turn.comes()
             async with appliance.writing():
-                if not intent.open and await self._ledger.has_open_intent(asked.appliance):
-                    raise IntentOpen(asked.appliance)
+                await self._take_right(run)
                 return await plan.handler(asked, appliance, intent)
+
+    async def _take_right(self, run: _Run) -> None:
+        """Get the right to write among all replicas, until the end is stored.
+
+        Raises:
+            Waiting: another command's write, or another replica, has to be waited for.
+        """
+        command, intent = run.received.command, run.intent
+        name = command.data.appliance
+        right = await run.held.enter_async_context(self._ledger.writing(name))
+        # What was looked up before may be past: a replica that had the right may have gone on.
+        whose = await self._ledger.open_intent(name)
+        if whose != (command.key if intent.open else None):
+            if intent.open:
+                intent.lapse()
+            raise IntentOpen(name)
+        run.visit.write_age = lambda: intent.age if right.stands else math.inf
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""

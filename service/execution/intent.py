@@ -57,10 +57,14 @@ class LedgerIntent:
         """Make durable what was said to the write. See `WriteIntent`."""
         await self._ledger.keep_answer(self._command, _Said.of(heard).model_dump_json().encode())
 
+    def lapse(self) -> None:
+        """Note that it is open no more: another replica has settled or withdrawn it."""
+        self._found = self.before = self.heard = None
+
     async def withdraw(self) -> None:
         """Take it back. See `WriteIntent`."""
         await self._ledger.withdraw(self._command)
-        self._found = self.before = self.heard = None
+        self.lapse()
         log.info("intent-withdrawn")
 
 

@@ -3,9 +3,11 @@
 The ledger knows what the broker cannot: the figures read before a write, and the result that was
 told. Queries write nothing to it.
 
-- `sqlite`: the implementation for one process, as the service uses it.
-- `schema`: the tables in its file, how old ones are upgraded, what a damaged file is called.
-- `care`: the file in a person's hands: read while the service runs, an `unknown` settled.
+- `opening`: the storage that the settings name, for the service and for a person.
+- `sqlite`: the ledger of one process, in a file; `sqlite_schema`: its tables, how old ones are
+  upgraded, what a damaged file is called; `sqlite_care`: the file in a person's hands.
+- `postgres`: the ledger that several replicas share; `postgres_schema`, `postgres_care`: as above;
+  `database`: statements that outlive a lost connection; `locks`: one replica writes at a time.
 - `survey`: what in it waits for somebody, looked up every few seconds.
 - `moment`: an instant whose age no clock step falsifies.
 """
@@ -18,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from service.errors import Code, Waiting
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
     from service.ledger.moment import Moment
@@ -106,6 +109,78 @@ class Record:
         return self.source, self.id
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which entries are looked for.
+
+    Attributes:
+        finished: those, too, with which nobody has anything left to do.
+        appliance: on this one only.
+        conclusion: that ended so.
+        older_than: that were announced, or ended without that, before this instant.
+        limit: no more than these.
+    """
+
+    finished: bool = False
+    appliance: str | None = None
+    conclusion: str | None = None
+    older_than: datetime | None = None
+    limit: int = 100
+
+
+class Care(Protocol):
+    """A ledger in a person's hands: read while the service runs, an `unknown` settled.
+
+    Every method blocks. A reader keeps nobody waiting.
+
+    Attributes:
+        created_at: when it began; None if nobody knows.
+        broker: the broker and virtual host that it belongs to; None if it never had one.
+    """
+
+    created_at: datetime | None
+    broker: str | None
+
+    def entries(self, wanted: Wanted) -> list[Record]:
+        """List entries: open intents and unsettled unknowns, oldest first; then the newest ends."""
+        ...
+
+    def open_figures(self) -> tuple[int, int, datetime | None]:
+        """Count the open intents and the unsettled unknowns; say when the oldest of these ended."""
+        ...
+
+    def of_id(self, command_id: str, source: str | None = None) -> list[Record]:
+        """Find the commands with an id; there is one for each source that used it."""
+        ...
+
+    def find(self, key: tuple[str, str]) -> Record | None:
+        """Look a command up by source and id."""
+        ...
+
+    def settle(self, key: tuple[str, str], settlement: Settlement) -> Settlement | None:
+        """Store what a person found, durably, if nobody did before.
+
+        Returns:
+            What is stored now: the first settlement stays. None if the command did not end
+            unknown.
+        """
+        ...
+
+
+class Right(Protocol):
+    """The right to write on an appliance, among all replicas.
+
+    Attributes:
+        stands: nobody else has it. It is lost with the connection to the ledger, and what was not
+            sent by then must not be sent any more.
+    """
+
+    @property
+    def stands(self) -> bool:
+        """See above."""
+        ...
+
+
 class Ledger(Protocol):
     """Where licence commands are recorded. Every write is durable when the call returns.
 
@@ -113,11 +188,14 @@ class Ledger(Protocol):
 
     Attributes:
         created_at: when it began; it knows nothing of what was done before.
-        is_new: no courier has run commands on it before this process.
     """
 
     created_at: datetime
-    is_new: bool
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether commands may come that a lost ledger knew and this one does not."""
+        ...
 
     @property
     def idle_reason(self) -> str | None:
@@ -144,8 +222,16 @@ class Ledger(Protocol):
         """Take an intent back: the write was certainly not sent."""
         ...
 
-    async def has_open_intent(self, appliance: str) -> bool:
-        """Tell whether a write on this appliance is announced and not settled."""
+    async def open_intent(self, appliance: str) -> tuple[str, str] | None:
+        """Say which command's write on this appliance is announced and not settled, if one is."""
+        ...
+
+    def writing(self, appliance: str) -> AbstractAsyncContextManager[Right]:
+        """Hold the right to write on an appliance, so that no other replica has it.
+
+        Raises:
+            Waiting: another one has it for longer than a delivery may wait.
+        """
         ...
 
     async def conclude(self, command: Command, told: Told) -> Told:

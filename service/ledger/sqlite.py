@@ -11,7 +11,7 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from contextlib import AsyncExitStack, closing
+from contextlib import AsyncExitStack, closing, nullcontext
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 import aiosqlite
@@ -19,14 +19,16 @@ import aiosqlite
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
 from service.ledger.moment import Moment
-from service.ledger.schema import BUSY, connect, explained, prepare
+from service.ledger.sqlite_schema import BUSY, connect, explained, prepare
 from service.messages.wire import format_instant, parse_instant
 from service.telemetry import log
 
 if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
 
+    from service.ledger import Right
     from service.messages.commands import Command
 
 _Value: TypeAlias = str | bytes | float | None
@@ -52,7 +54,7 @@ ON CONFLICT (source, id) DO UPDATE SET
 WHERE concluded_at IS NULL
 RETURNING id
 """
-_OPEN = "SELECT 1 FROM commands WHERE appliance = ? AND concluded_at IS NULL"
+_OPEN = "SELECT source, id FROM commands WHERE appliance = ? AND concluded_at IS NULL"
 # The condition stands as it does in the index, or SQLite would not see that the index serves.
 _FORGET = """
 DELETE FROM commands WHERE (source, id) IN (
@@ -65,6 +67,12 @@ DELETE FROM commands WHERE (source, id) IN (
 _LONGEST_PAUSE = 5.0
 _HANGS = 10.0
 """Seconds after which a statement that has not ended makes the service not ready."""
+
+
+class _Owner:
+    """The right of whoever owns the file, who is the only one."""
+
+    stands = True
 
 
 class SqliteLedger:
@@ -84,7 +92,7 @@ class SqliteLedger:
         self._unavailable = False
         self.created_at = created_at
         self._owner = owner
-        self.is_new = owner is None
+        self._is_new = owner is None
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -108,6 +116,11 @@ class SqliteLedger:
             return cls(connection, created_at, opened.pop_all(), owner=owner)
 
     @property
+    def is_new(self) -> bool:
+        """Tell whether no courier has run commands on it before this process. See `Ledger`."""
+        return self._is_new
+
+    @property
     def idle_reason(self) -> str | None:
         """Say why nothing can be recorded. See `Ledger`."""
         return "ledger-unavailable" if self._unavailable else None
@@ -124,9 +137,15 @@ class SqliteLedger:
             told=told_of(concluded_at, conclusion, data),
         )
 
-    async def has_open_intent(self, appliance: str) -> bool:
-        """Tell whether a write there is not settled. See `Ledger`."""
-        return bool(await self._execute(_OPEN, (appliance,)))
+    async def open_intent(self, appliance: str) -> tuple[str, str] | None:
+        """Say whose write there is not settled. See `Ledger`."""
+        rows = await self._execute(_OPEN, (appliance,))
+        return (rows[0][0], rows[0][1]) if rows else None
+
+    def writing(self, appliance: str) -> AbstractAsyncContextManager[Right]:
+        """Hold the right to write: this process is the only one. See `Ledger`."""
+        del appliance
+        return nullcontext(_Owner())
 
     async def intend(self, command: Command, before: bytes) -> Intent:
         """Announce a write. See `Ledger`."""

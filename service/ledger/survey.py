@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from service.ledger.care import Care, Wanted
+from service.ledger import Wanted
+from service.ledger.opening import opened
 from service.messages.wire import now
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.ledger import Record
+    from service.settings import Postgres
 
 INTERVAL = 5.0
 """Seconds between two looks."""
@@ -40,7 +42,7 @@ class Survey:
     """What is open in a ledger, as it was at the last look.
 
     Args:
-        path: the ledger's file.
+        place: where the ledger is.
         interval: seconds between two looks.
 
     Attributes:
@@ -51,9 +53,9 @@ class Survey:
         surveyed_at: when all this was so; None before the first look.
     """
 
-    def __init__(self, path: Path, *, interval: float = INTERVAL) -> None:
+    def __init__(self, place: Path | Postgres, *, interval: float = INTERVAL) -> None:
         """Know nothing yet; `run` looks."""
-        self._path = path
+        self._place = place
         self._interval = interval
         self.open_intents = 0
         self.unresolved = 0
@@ -70,7 +72,7 @@ class Survey:
         while True:
             began = now()
             with suppress(Exception):  # whatever it is, the next look may be better
-                self._take(await _in_a_thread(self._path), began)
+                self._take(await _in_a_thread(self._place), began)
             await asyncio.sleep(self._interval)
 
     def _take(self, found: _Found, at: datetime) -> None:
@@ -81,24 +83,24 @@ class Survey:
         self.surveyed_at = at
 
 
-async def _in_a_thread(path: Path) -> _Found:
+async def _in_a_thread(place: Path | Postgres) -> _Found:
     """Look in a thread that nobody waits for: asyncio's own would keep a process from ending."""
     looked: Future[_Found] = Future()
-    Thread(target=_fill, args=(looked, path), name="ledger-survey", daemon=True).start()
+    Thread(target=_fill, args=(looked, place), name="ledger-survey", daemon=True).start()
     return await asyncio.wrap_future(looked)
 
 
-def _fill(looked: Future[_Found], path: Path) -> None:
+def _fill(looked: Future[_Found], place: Path | Postgres) -> None:
     if not looked.set_running_or_notify_cancel():
         return
     try:
-        looked.set_result(_look(path))
+        looked.set_result(_look(place))
     except Exception as error:  # noqa: BLE001  whoever waits for it is told
         looked.set_exception(error)
 
 
-def _look(path: Path) -> _Found:
-    with Care.opened(path) as care:
+def _look(place: Path | Postgres) -> _Found:
+    with opened(place) as care:
         open_intents, unresolved, oldest = care.open_figures()
         entries = care.entries(Wanted(limit=MOST))
         # Open intents come first there, and must not keep the unknown ones away.

@@ -35,7 +35,7 @@ class Sources:
         version: of this program.
         not_ready: the reasons why nothing is done at the moment, none when all is well.
         running: how many commands of which type are being run.
-        connected: whether each connection to the broker stands, by its name.
+        connected: where each connection to the broker leads to; empty while it is lost.
         queues: how full the queues are, by name.
         publishing: how long the broker takes to confirm.
         survey: what is open in the ledger.
@@ -45,7 +45,7 @@ class Sources:
     version: str
     not_ready: Callable[[], Iterable[str]]
     running: Callable[[], Mapping[str, int]]
-    connected: Callable[[], Mapping[str, bool]]
+    connected: Callable[[], Mapping[str, object]]
     queues: Callable[[], Mapping[str, Count]]
     publishing: Histogram
     survey: Survey
@@ -98,7 +98,7 @@ class Asked(Collector):
         ask, queues = self._ask, self._ask.queues()
         yield _by(
             "connection",
-            ask.connected(),
+            {name: int(bool(node)) for name, node in ask.connected().items()},
             "courier_broker_connected",
             "1 while a connection to the broker stands, else 0.",
         )

@@ -17,8 +17,7 @@ from service.parking.words import wrong
 from service.topology import COMMANDS_EXCHANGE, QUARANTINE, work_queues
 
 if TYPE_CHECKING:
-    from service.ledger import Told
-    from service.ledger.care import Care
+    from service.ledger import Care, Told
     from service.messages.commands import Command
     from service.parking.message import Held, Message
 

@@ -1,16 +1,16 @@
-"""Connections to the broker: opened when it answers, watched while they last."""
+"""Connections to the broker: restored wherever it answers, watched while they last."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from collections import deque
+from typing import TYPE_CHECKING, Final, cast
 from urllib.parse import unquote
 
 import aio_pika
-from aio_pika.exceptions import AMQPConnectionError, AMQPError, ProbableAuthenticationError
-from aiormq.exceptions import AuthenticationError
+from aio_pika.exceptions import AMQPConnectionError, AMQPError
+from aio_pika.robust_channel import RobustChannel
 
-from service.errors import ConfigurationError
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -24,9 +24,94 @@ if TYPE_CHECKING:
 DISCONNECTED = "broker-disconnected"
 """Why nothing is done while a connection is lost."""
 CONNECT_TIMEOUT = 10.0
+"""Seconds that a broker with one address may take for a connection."""
+KNOCK_TIMEOUT = 4.0
+"""Seconds that one of several nodes may take: one that is frozen takes them, and says nothing."""
+RESTORE_TIMEOUT = 30.0
+"""Seconds for channels, queues and consumers on a new connection."""
+RECOVERY_TIMEOUT = 10.0
+"""Seconds for the consumers of one channel on a connection that stands."""
 CLOSE_TIMEOUT = 2.0
-LONGEST_PAUSE = 5.0
-"""Seconds between two tries, at most."""
+RETRY_PAUSE = 0.5
+"""Seconds between two tries, at first."""
+_PORTS: Final = {"amqp": 5672, "amqps": 5671}
+
+
+class _Channel(RobustChannel):
+    """A channel whose consumers are not waited for without an end.
+
+    aio-pika 10.2.1 restores consumers that the broker took away in the task that also restores the
+    connection. Is that lost meanwhile, the task waits for a connection that only it could bring.
+    """
+
+    __repr__, __str__ = object.__repr__, object.__str__
+
+    async def _restore_consumers(self) -> bool:
+        """Say whether it has to be tried again."""
+        try:
+            async with asyncio.timeout(RECOVERY_TIMEOUT):
+                return await super()._restore_consumers()
+        except TimeoutError:
+            return True
+
+
+class Roaming(aio_pika.RobustConnection):
+    """A connection that goes on to the next node when it is lost, and when that does not answer.
+
+    Args:
+        addresses: of the broker's nodes; `connect` tries the first.
+        tls: for `amqps://`.
+
+    Attributes:
+        identity: see `identity_of`; empty before it was ever connected.
+    """
+
+    CHANNEL_CLASS = _Channel
+    # aio-pika's own show the address, with credentials in its query if they stand there.
+    __repr__, __str__ = object.__repr__, object.__str__
+
+    def __init__(self, addresses: Sequence[URL], tls: ssl.SSLContext | None) -> None:
+        """Keep the addresses; `opened` connects."""
+        super().__init__(addresses[0], ssl_context=tls, reconnect_interval=RETRY_PAUSE)
+        self._addresses = deque(addresses)
+        self.identity = ""
+
+    @property
+    def addresses(self) -> list[URL]:
+        """All of them; the one of the moment is the first."""
+        return list(self._addresses)
+
+    async def _on_connection_close(self, closing: asyncio.Future[object]) -> None:
+        """Be told that it was lost; a try that failed comes here, too."""
+        try:
+            await super()._on_connection_close(closing)
+        finally:
+            self._addresses.rotate(-1)
+            self.url = self._addresses[0]
+
+    async def _on_connected(self) -> None:
+        """Be told that a node answers, and restore everything there."""
+        try:
+            self._recognise()
+            async with asyncio.timeout(RESTORE_TIMEOUT):
+                await super()._on_connected()
+        except (AMQPConnectionError, TimeoutError) as error:
+            # aio-pika tries again, but only when the connection has ended.
+            if self.transport is not None:
+                ending = self.transport.connection.close(error)
+                await asyncio.gather(ending, return_exceptions=True)
+            raise
+
+    def _recognise(self) -> None:
+        """See that it is the same broker, wherever that was reached.
+
+        Raises:
+            AMQPConnectionError: it is another.
+        """
+        found = identity_of(self)
+        self.identity = self.identity or found
+        if found != self.identity and len(self._addresses) > 1:
+            raise AMQPConnectionError(f"that is {found}, and not {self.identity}")
 
 
 class Watch:
@@ -44,8 +129,13 @@ class Watch:
         """Begin with a connection that is whole."""
         self.name = name
         self._up = up or asyncio.Event()
-        self._told = False
+        self._told: set[str] = set()
         self.was_lost = False
+
+    def follow(self, connection: AbstractRobustConnection) -> None:
+        """Be told about a connection from now on."""
+        connection.close_callbacks.add(self.lost)
+        connection.reconnect_callbacks.add(self.restored)
 
     async def lost(
         self, connection: AbstractConnection | None, error: BaseException | None
@@ -53,66 +143,36 @@ class Watch:
         """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
         self._up.clear()
         self.was_lost = True
-        if connection is not None:
-            _unblock(connection)
-        if self._told or (connection is not None and connection.close_called):
-            return  # or we closed it ourselves
-        self._told = True
+        if connection is None or connection.close_called:
+            return  # we closed it ourselves
+        _unblock(connection)
+        where = _where(connection)
+        if where in self._told:
+            return
         silent = error is None or isinstance(error, asyncio.CancelledError)
         reason = "no heartbeat from the broker" if silent else str(error)[:200]
-        log.warning("broker-connection-lost", connection=self.name, reason=reason)
+        if self._told:
+            log.warning("broker-unreachable", broker=where, reason=reason or repr(error))
+        else:
+            log.warning("broker-connection-lost", connection=self.name, broker=where, reason=reason)
+        self._told.add(where)
 
-    async def restored(self, _: object) -> None:
+    async def restored(self, connection: AbstractConnection | None) -> None:
         """Be told by aio-pika that it is back, with channels, queues and consumers."""
         self._up.set()
-        self._told = False
-        log.info("broker-connection-restored", connection=self.name)
+        self._told.clear()
+        log.info("broker-connection-restored", connection=self.name, broker=_where(connection))
 
 
-async def connect(
-    addresses: Sequence[URL], tls: ssl.SSLContext | None
-) -> tuple[AbstractRobustConnection, URL]:
-    """Connect to the first broker that answers; wait until one does.
-
-    Returns:
-        The connection and the address that answered.
-
-    Raises:
-        ConfigurationError: the broker refuses the user, the password or the virtual host.
-    """
-    pause, told = 0.5, False
-    while True:
-        for address in addresses:
-            try:
-                connection = await _opened(address, tls)
-            except (AuthenticationError, ProbableAuthenticationError) as error:
-                raise ConfigurationError(
-                    f"COURIER_BROKER_URL: {_host(address)} refuses the login: {error}"
-                ) from None
-            except (AMQPError, OSError, TimeoutError) as error:
-                if _is_final(error):
-                    raise ConfigurationError(
-                        f"COURIER_BROKER_URL: {_host(address)} refuses the connection: {error}"
-                    ) from None
-                if not told:
-                    log.warning("broker-unreachable", broker=_host(address), reason=str(error))
-            else:
-                return connection, address
-        told = True
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LONGEST_PAUSE)
-
-
-async def _opened(address: URL, tls: ssl.SSLContext | None) -> AbstractRobustConnection:
-    """Open a connection; it is closed even if it never opened.
+async def opened(addresses: Sequence[URL], tls: ssl.SSLContext | None) -> Roaming:
+    """Open a connection to the first address; it is closed even if it never opened.
 
     aio-pika leaves such a one behind: it goes on trying if it was cancelled meanwhile, and it warns
     about itself when it is collected.
     """
-    tls = tls if address.scheme == "amqps" else None
-    connection = aio_pika.RobustConnection(address, ssl_context=tls, reconnect_interval=1)
+    connection = Roaming(addresses, tls)
     try:
-        await connection.connect(CONNECT_TIMEOUT)
+        await connection.connect(KNOCK_TIMEOUT if len(addresses) > 1 else CONNECT_TIMEOUT)
     except BaseException:
         await closed(connection.close())
         raise
@@ -125,7 +185,7 @@ def told_to_stop() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def underlay(connection: AbstractRobustConnection) -> aiormq.Connection:
+def underlay(connection: AbstractConnection) -> aiormq.Connection:
     """Give the connection of the moment: what is done on it is not done again on the next one.
 
     Raises:
@@ -159,7 +219,7 @@ async def closed(closing: Awaitable[object]) -> None:
         pass  # it is closed, or will be with the process
 
 
-def identity_of(connection: AbstractRobustConnection) -> str:
+def identity_of(connection: AbstractConnection) -> str:
     """Name broker and virtual host in a way that survives a change of address."""
     current = underlay(connection)
     cluster = current.server_properties.get("cluster_name") or "unnamed"
@@ -170,10 +230,21 @@ def identity_of(connection: AbstractRobustConnection) -> str:
     return f"{cluster}/{'' if vhost == '/' else vhost}"
 
 
-def _is_final(error: BaseException) -> bool:
-    """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
-    return any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
+def node_of(connection: AbstractConnection) -> str:
+    """Say where a connection leads to; nothing while it is lost."""
+    url = cast("aio_pika.Connection", connection).url
+    return node(url) if connection.connected.is_set() else ""
 
 
-def _host(address: URL) -> str:
-    return f"{address.host}:{address.port or 5672}{address.path}"
+def shown(address: URL) -> str:
+    """Write an address without its credentials."""
+    return f"{node(address)}{address.path}"
+
+
+def _where(connection: AbstractConnection | None) -> str:
+    return shown(cast("aio_pika.Connection", connection).url) if connection else ""
+
+
+def node(address: URL) -> str:
+    """Name a node by its host and port."""
+    return f"{address.host}:{address.port or _PORTS[address.scheme]}"

@@ -19,7 +19,8 @@ from prometheus_client import Histogram
 
 from service.errors import PublishFailed
 from service.telemetry import log
-from service.topology.connection import DISCONNECTED, LONGEST_PAUSE, Watch, told_to_stop
+from service.topology.connection import DISCONNECTED, Watch, node_of, told_to_stop
+from service.topology.nodes import LONGEST_PAUSE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -77,16 +78,14 @@ class Publisher:
         return "publishing-blocked" if self._stuck else None
 
     @property
-    def connected(self) -> dict[str, bool]:
-        """Tell whether the connection stands, by its name."""
-        return {"publishing": self.connection.connected.is_set()}
+    def connected(self) -> dict[str, str]:
+        """Name the node that the connection leads to, by its name; empty while it is lost."""
+        return {"publishing": node_of(self.connection)}
 
     @classmethod
     async def open(cls, connection: AbstractRobustConnection) -> Self:
         """Open the publishing channel."""
-        watch = Watch("publishing")
-        connection.close_callbacks.add(watch.lost)
-        connection.reconnect_callbacks.add(watch.restored)
+        Watch("publishing").follow(connection)
         channel = await connection.channel(on_return_raises=True)
         return cls(connection, channel)
 

@@ -27,7 +27,7 @@ from service.web.guard import Guard
 from service.web.looks import Page, page_is_off
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
 
     from starlette.requests import Request
@@ -51,6 +51,7 @@ class Web:
         host, port: where; port 0 takes a free one.
         not_ready: the reasons why nothing is done at the moment, none when all is well.
         metrics: what Prometheus reads, in its text format.
+        connected: the broker's node that each connection leads to; empty while it is lost.
         page: None where it is off.
 
     Attributes:
@@ -64,12 +65,14 @@ class Web:
         *,
         not_ready: Callable[[], list[str]],
         metrics: Callable[[], bytes],
+        connected: Callable[[], Mapping[str, str]] = dict,
         page: Page | None = None,
     ) -> None:
         """Build the routes; `start` listens."""
         self._host = host
         self._port = port
         self._not_ready = not_ready
+        self._connected = connected
         self._metrics = metrics
         self._page = page
         self._task: asyncio.Task[None] | None = None
@@ -133,9 +136,8 @@ class Web:
     async def _ready(self, _: Request) -> JSONResponse:
         reasons = sorted(set(self._not_ready()))
         status = "not ready" if reasons else "ready"
-        return JSONResponse(
-            {"status": status, "reasons": reasons}, status_code=503 if reasons else 200
-        )
+        told = {"status": status, "reasons": reasons, "broker": dict(self._connected())}
+        return JSONResponse(told, status_code=503 if reasons else 200)
 
     async def _measure(self, _: Request) -> Response:
         return Response(self._metrics(), media_type=CONTENT_TYPE_LATEST)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import ssl
 import time
 from datetime import UTC, datetime, timedelta
@@ -355,3 +356,19 @@ async def test_a_visit_counts_the_requests_that_were_made_for_a_command(pair: Pa
     visit.reset(token)
 
     assert (current.requests, current.status) == (4, 404)
+
+
+@pytest.mark.parametrize("age", [math.inf, 10.1])
+async def test_a_write_that_was_announced_long_ago_does_not_leave(make: Make, age: float) -> None:
+    """Whoever read back meanwhile counts on that; the appliance has not seen a byte of it."""
+    pair = make(read_timeout=10)
+    write = await pair.ready()
+    token = visit.set(Visit(write_age=lambda: age))
+    with pytest.raises(NotSent, match="came too late and was not sent"):
+        await write()
+    visit.reset(token)
+    assert (0, False) == (pair.requests(pair.writing), pair.written())
+    token = visit.set(Visit(write_age=lambda: 9.9))
+    await write()
+    visit.reset(token)
+    assert (1, True) == (pair.requests(pair.writing), pair.written())

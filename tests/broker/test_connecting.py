@@ -8,7 +8,7 @@ import pytest
 from yarl import URL
 
 from service.errors import ConfigurationError
-from service.topology.connection import connect
+from service.topology.nodes import connect
 
 
 async def left_open(address: URL) -> int:

@@ -28,7 +28,7 @@ _CONNECTIONS = 2
 async def consuming(
     url: str, settle: Callable[[Delivery], Awaitable[None]], *, prefetch: int = 10
 ) -> AsyncIterator[Intake]:
-    intake = Intake(URL(url), None, prefetch=prefetch, settle=settle)
+    intake = Intake([URL(url)], None, prefetch=prefetch, settle=settle)
     await intake.connect(own_sqlite=True)
     await intake.start()
     try:
@@ -111,7 +111,7 @@ async def test_stopping_takes_nothing_new_and_lets_what_runs_end(
         await may_end.wait()
         ended.set()
 
-    intake = Intake(URL(amqp_url), None, prefetch=10, settle=settle)
+    intake = Intake([URL(amqp_url)], None, prefetch=10, settle=settle)
     await intake.connect(own_sqlite=True)
     await intake.start()
     await feed(connection, b"1")
@@ -132,7 +132,7 @@ async def test_it_says_why_nothing_is_consumed(amqp_url: str) -> None:
     async def settle(_: Delivery) -> None:
         """Have nothing to do."""
 
-    intake = Intake(URL(amqp_url), None, prefetch=10, settle=settle)
+    intake = Intake([URL(amqp_url)], None, prefetch=10, settle=settle)
     assert "broker-disconnected" == intake.idle_reason
     async with consuming(amqp_url, settle) as running:
         assert running.idle_reason is None
@@ -146,13 +146,13 @@ async def test_the_owner_of_sqlite_keeps_others_away(amqp_url: str) -> None:
     async def settle(_: Delivery) -> None:
         """Have nothing to do."""
 
-    first, second = (Intake(URL(amqp_url), None, prefetch=1, settle=settle) for _ in range(2))
+    first, second = (Intake([URL(amqp_url)], None, prefetch=1, settle=settle) for _ in range(2))
     await first.connect(own_sqlite=True)
     with pytest.raises(ConfigurationError, match="PostgreSQL"):
         await second.connect(own_sqlite=True)
     await second.stop(1.0)
     await first.stop(1.0)
-    third = Intake(URL(amqp_url), None, prefetch=1, settle=settle)
+    third = Intake([URL(amqp_url)], None, prefetch=1, settle=settle)
     await third.connect(own_sqlite=True)
     await third.stop(1.0)
 

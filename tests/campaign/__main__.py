@@ -22,7 +22,7 @@ from service.demo.debian import install_rabbitmq
 from service.demo.node import installed_server
 from tests.campaign.keeper import faketime
 from tests.campaign.report import Campaign, write
-from tests.campaign.schedules import KINDS
+from tests.campaign.schedules import ALL_KINDS
 from tests.campaign.workers import Asked, Jobs, work
 from tests.support.packages import Missing, brought
 
@@ -38,14 +38,14 @@ def campaign(given: argparse.Namespace, manager: SyncManager) -> Campaign:
     jobs = Jobs(manager.Queue(), manager.Queue(), manager.Event())
     for seed in range(given.seed, given.seed + given.schedules):
         jobs.seeds.put(seed)
-    if given.no_crashes:
+    if given.no_crashes or given.cluster:
         jobs.discovered.set()
     without = frozenset({_CLOCK}) if left_out else frozenset[str]()
-    asked = Asked(given.commands, given.only, without)
+    asked = Asked(given.commands, given.only, without, cluster=given.cluster)
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.workers, mp_context=spawn) as pool:
         working = [
-            pool.submit(work, number, jobs, asked, number == 0 and not given.no_crashes)
+            pool.submit(work, number, jobs, asked, number == 0 and not jobs.discovered.is_set())
             for number in range(given.workers)
         ]
         done = [each.result() for each in working]
@@ -69,7 +69,7 @@ def _left_out(given: argparse.Namespace) -> list[str]:
     """Bring what is needed; say what has to be left out without it."""
     if installed_server() is None:
         asyncio.run(install_rabbitmq(_say))
-    if given.only not in {None, _CLOCK} or faketime() or _installed_faketime():
+    if given.cluster or given.only not in {None, _CLOCK} or faketime() or _installed_faketime():
         return []
     return [
         f"{_CLOCK} was left out: Debian's package faketime is missing and could not be installed"
@@ -93,8 +93,13 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--commands", type=int, default=50, help="commands in each")
     parser.add_argument("--seed", type=int, default=SEED, help="of the first schedule")
     parser.add_argument("--workers", type=int, default=2, help="processes, with a broker each")
-    parser.add_argument("--only", choices=sorted(KINDS), help="the one kind of fault")
+    parser.add_argument("--only", choices=sorted(ALL_KINDS), help="the one kind of fault")
     parser.add_argument("--no-crashes", action="store_true", help="without the crash matrix")
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="each worker's broker is one of three nodes; faults of nodes come first (Linux, root)",
+    )
     parser.add_argument("--report", type=Path, default=Path("campaign-report"), metavar="DIR")
     return parser.parse_args(words)
 

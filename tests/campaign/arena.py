@@ -22,6 +22,7 @@ from tests.campaign.checker import Wish
 from tests.campaign.keeper import Keeper
 from tests.campaign.proxy import Link
 from tests.campaign.schedules import SMS, VOICE, wish
+from tests.support.cluster import Cluster
 from tests.support.rabbit import Queue, Rabbit
 from tests.support.stand import Appliances, standing
 from tests.support.wait import until
@@ -59,6 +60,8 @@ class Arena:
         sends: how often each was published, by id.
         gates: commands of a type wait while theirs is cleared.
         locks: one thing is broken once at a time.
+        cluster: the broker's nodes, if it has several: the courier has all their addresses, and
+            the link leads the workflow to one that is well.
     """
 
     rabbit: Rabbit
@@ -68,6 +71,7 @@ class Arena:
     link: Link
     keeper: Keeper
     workflow: Workflow
+    cluster: Cluster | None = None
     repeats: int = 0
     sent: dict[str, Wish] = field(default_factory=dict)
     sends: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -189,7 +193,9 @@ class Arena:
 
 
 @asynccontextmanager
-async def arena(rabbit: Rabbit, directory: Path) -> AsyncIterator[Arena]:
+async def arena(
+    rabbit: Rabbit, directory: Path, cluster: Cluster | None = None
+) -> AsyncIterator[Arena]:
     """Have all of it for as long as the body lasts.
 
     When it ends, all that was told is looked through for secrets, and every line of the event log
@@ -204,18 +210,24 @@ async def arena(rabbit: Rabbit, directory: Path) -> AsyncIterator[Arena]:
         link = await stack.enter_async_context(
             Link.opened(url.hostname or "127.0.0.1", url.port or 5672)
         )
-        stand = await stack.enter_async_context(standing(rabbit.url_of(vhost), directory))
+        through = f"{url.username}:{url.password}@127.0.0.1:{link.port}"
+        address = urlunsplit((url.scheme, through, url.path, f"heartbeat={HEARTBEAT}", ""))
+        client = rabbit.url_of(vhost)
+        if cluster is not None:
+            address, client = ",".join(cluster.urls_of(vhost, HEARTBEAT)), address
+        stand = await stack.enter_async_context(standing(client, directory))
         appliances = await stand.appliances(
             *("--fortiauthenticators", str(len(SMS)), "--fortivoices", str(len(VOICE))),
             *("--devices", "1203"),
             *("--latency", str(LATENCY)),
         )
-        through = f"{url.username}:{url.password}@127.0.0.1:{link.port}"
-        address = urlunsplit((url.scheme, through, url.path, f"heartbeat={HEARTBEAT}", ""))
         environment = stand.environment(BROKER_URL=address, **SETTINGS)
         keeper = Keeper(environment, directory, stand.processes.append)
         await keeper.start()
         stack.push_async_callback(keeper.close)
         await keeper.ready()
-        workflow = await stack.enter_async_context(working(rabbit.url_of(vhost)))
-        yield Arena(rabbit, vhost, directory, appliances, link, keeper, workflow)
+        workflow = await stack.enter_async_context(working(client))
+        if cluster is not None:
+            await asyncio.to_thread(cluster.wait_until_whole, vhost)
+            await asyncio.to_thread(cluster.settle)
+        yield Arena(rabbit, vhost, directory, appliances, link, keeper, workflow, cluster)

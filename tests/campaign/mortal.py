@@ -30,7 +30,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import aio_pika
 
@@ -41,14 +41,16 @@ from service.appliances.http import Http
 from service.consumers.settling import Delivery, Settling
 from service.errors import ConfigurationError
 from service.ledger import Ledger
-from service.ledger.sqlite import SqliteLedger
+from service.ledger.opening import open_ledger
 from service.messages.commands import identify
-from service.settings import Settings
+from service.settings import Postgres, Settings
 from service.topology import EVENTS_EXCHANGE, OWN_PREFIX, PARKED
 from service.topology.publisher import NOWHERE, Publisher
 
 if TYPE_CHECKING:
     import aiormq
+
+    from service.appliances.http import Trace
 
 STEPS: Final = {
     "find": "command-claimed",
@@ -102,6 +104,7 @@ class Way:
         journal: the file that every passing is appended to.
         die_at: the point and the number of the passing, from 1; None never to die there.
         whenever: a point and the id of a command that never gets past it.
+        stop_at: the same as `die_at`; the process stops there until it is told to go on (SIGCONT).
     """
 
     def __init__(
@@ -110,10 +113,12 @@ class Way:
         *,
         die_at: tuple[str, int] | None = None,
         whenever: tuple[str, str] | None = None,
+        stop_at: tuple[str, int] | None = None,
     ) -> None:
         self._journal = os.open(journal, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._die_at = die_at
         self._whenever = whenever
+        self._stop_at = stop_at
         self._passed: Counter[str] = Counter()
 
     def passes(self, point: str) -> None:
@@ -123,6 +128,8 @@ class Way:
         os.write(self._journal, f"{point} {command_id}\n".encode())
         if (point, self._passed[point]) == self._die_at or (point, command_id) == self._whenever:
             os.kill(os.getpid(), signal.SIGKILL)
+        if (point, self._passed[point]) == self._stop_at:
+            os.kill(os.getpid(), signal.SIGSTOP)
 
 
 class Mortal:
@@ -184,20 +191,26 @@ class MortalHttp(Mortal, Http):
     async def _exchange(
         self, operation: Operation, headers: dict[str, str], request: Request
     ) -> Answer:
-        async def trace(event: str, _info: dict[str, Any]) -> None:
-            if event == "http11.send_request_body.complete":
-                self.way.passes(f"{operation.name}.sent")
-
         self.way.passes(f"{operation.name}.before")
-        traced = cast("Request", {**request, "extensions": {"trace": trace}})
-        answer = await super()._exchange(operation, headers, traced)
+        answer = await super()._exchange(operation, headers, request)
         self.way.passes(f"{operation.name}.answered")
         return answer
 
+    def _extensions(self, operation: Operation) -> "dict[str, Trace]":
+        others = super()._extensions(operation)
 
-def _said(method: str) -> Callable[..., Awaitable[object]]:
+        async def trace(event: str, info: object) -> None:
+            for other in others.values():
+                await other(event, info)
+            if event == "http11.send_request_body.complete":
+                self.way.passes(f"{operation.name}.sent")
+
+        return {"trace": trace}
+
+
+def _said(method: str, kind: type[Ledger]) -> Callable[..., Awaitable[object]]:
     """A method of the ledger that says when it begins and when it is done."""
-    name, real = step(method), getattr(SqliteLedger, method)
+    name, real = step(method), getattr(kind, method)
 
     async def told(self: Mortal, *args: object, **kwargs: object) -> object:
         self.way.passes(f"{name}.before")
@@ -208,14 +221,20 @@ def _said(method: str) -> Callable[..., Awaitable[object]]:
     return told
 
 
-MortalLedger: Final = cast(
-    "type[SqliteLedger]",
-    type("MortalLedger", (Mortal, SqliteLedger), {each: _said(each) for each in ledger_methods()}),
-)
-"""Says when something is about to be recorded or asked, and when it was."""
+async def mortal_ledger(place: Path | Postgres) -> Ledger:
+    """Open a ledger that says when something is about to be recorded or asked, and when it was."""
+    ledger = await open_ledger(place)
+    kind = type(ledger)
+    said = {each: _said(each, kind) for each in ledger_methods()}
+    ledger.__class__ = type(f"Mortal{kind.__name__}", (Mortal, kind), said)
+    return ledger
+
 
 PARTS: Final = Parts(
-    ledger=MortalLedger, publisher=MortalPublisher, settling=MortalSettling, http=MortalHttp
+    ledger=mortal_ledger,
+    publisher=MortalPublisher,
+    settling=MortalSettling,
+    http=MortalHttp,
 )
 
 _kept: set[asyncio.Future[None]] = set()
@@ -246,10 +265,13 @@ def main() -> None:
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--die-at", type=_point, metavar="POINT[#N]")
     parser.add_argument("--whenever", type=_poison, metavar="POINT:COMMAND_ID")
+    parser.add_argument("--stop-at", type=_point, metavar="POINT[#N]")
     given = parser.parse_args()
     settings = Settings.load()
     telemetry.configure(log_format=settings.log_format, level=settings.log_level)
-    Mortal.way = Way(given.journal, die_at=given.die_at, whenever=given.whenever)
+    Mortal.way = Way(
+        given.journal, die_at=given.die_at, whenever=given.whenever, stop_at=given.stop_at
+    )
     try:
         sys.exit(asyncio.run(serve(settings, PARTS)))
     except ConfigurationError as error:

@@ -42,13 +42,14 @@ class Link:
 
     Attributes:
         port: where they begin, on the loopback address.
+        target: where they end.
         accepted: how many there were.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.port = 0
         self.accepted = 0
-        self._target = (host, port)
+        self.target = (host, port)
         self._open: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._swallowing: set[Direction] = set()
@@ -81,6 +82,12 @@ class Link:
         for connection in list(self._open):
             connection.reset()
 
+    def lead_to(self, host: str, port: int) -> None:
+        """Lead elsewhere from now on; who is connected has to come again."""
+        self.target = (host, port)
+        for connection in list(self._open):
+            connection.reset()
+
     def heal(self) -> None:
         """Let everything pass."""
         self._is_cut = False
@@ -93,7 +100,7 @@ class Link:
             _reset(writer)
             return
         try:
-            there, back = await asyncio.open_connection(*self._target)
+            there, back = await asyncio.open_connection(*self.target)
         except OSError:
             # As if nobody were there: the courier has to see that the broker is gone.
             _reset(writer)

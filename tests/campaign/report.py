@@ -15,7 +15,7 @@ from tests.campaign.checker import Verdict
 from tests.campaign.crashes import CrashResult
 from tests.campaign.faults import LIMITS
 from tests.campaign.runs import Run
-from tests.campaign.schedules import KINDS
+from tests.campaign.schedules import ALL_KINDS
 
 Json = dict[str, Any]
 
@@ -99,7 +99,7 @@ class Campaign:
         for each in self.crashes:
             if each.recovered_after is not None:
                 found[CRASH].append(each.recovered_after)
-        return {kind: sorted(found[kind]) for kind in (*KINDS, CRASH) if kind in found}
+        return {kind: sorted(found[kind]) for kind in (*ALL_KINDS, CRASH) if kind in found}
 
 
 def write(campaign: Campaign, directory: Path) -> Path:
@@ -204,9 +204,11 @@ def markdown(campaign: Campaign) -> str:
 def _recoveries(campaign: Campaign) -> str:
     struck = Counter(each.kind for run in campaign.runs for each in run.faults)
     rows = []
-    for kind in (*KINDS, CRASH):
+    for kind in (*ALL_KINDS, CRASH):
         own = campaign.recoveries.get(kind, [])
         happened = struck[kind] if kind != CRASH else len(campaign.crashes)
+        if not happened:
+            continue
         figures = [f"{each:.2f}" for each in (min(own), median(own), max(own))] if own else "---"
         rows.append((kind, happened, len(own), *figures, LIMITS.get(kind, "")))
     return _table(("fault", "times", "alone", "shortest", "median", "longest", "limit"), rows)

@@ -15,7 +15,8 @@ from tests.campaign.arena import Arena
 from tests.campaign.checker import Undecidable, Verdict, Wish, judge, judge_queues
 from tests.campaign.faults import FAULTS, LIMITS, Missed, probe_for
 from tests.campaign.keeper import WATCHDOG, Told
-from tests.campaign.schedules import KINDS, Planned, Schedule
+from tests.campaign.nodes import NODE_FAULTS
+from tests.campaign.schedules import ALL_KINDS, Planned, Schedule
 from tests.support.eventlog import defects
 from tests.support.workflow import Heard, schema_of
 
@@ -136,7 +137,7 @@ async def _strike(arena: Arena, planned: Planned, began: float, result: Run) -> 
             probing.append(asyncio.create_task(arena.probe(*probe_for(planned))))
 
         try:
-            await FAULTS[planned.kind](arena, planned, healed)
+            await (FAULTS | NODE_FAULTS)[planned.kind](arena, planned, healed)
         finally:
             if probing:
                 asked, struck.recovered_after = await probing[0]
@@ -150,7 +151,11 @@ async def _at(began: float, seconds: float) -> None:
 def excuses(schedule: Schedule) -> Undecidable:
     """Say what keeps the courier from knowing what became of a licence command."""
     kinds = {each.kind for each in schedule.faults}
-    on = {each.variant: each.kind for each in schedule.faults if KINDS[each.kind].on == "appliance"}
+    on = {
+        each.variant: each.kind
+        for each in schedule.faults
+        if ALL_KINDS[each.kind].on == "appliance"
+    }
 
     def excuse(wish: Wish) -> str | None:
         if "ledger-corrupt" in kinds:
@@ -236,7 +241,7 @@ def _look_through(told: Told, result: Run, ended: Counter[int]) -> None:
     result.problems += [f"in the event log: {line[:300]}" for line in told.tracebacks]
     result.problems += _against_log_contract(told)
     result.problems += told.outages()
-    most = sum(KINDS[each.kind].on in _TOUCHES_CONNECTIONS for each in result.faults)
+    most = sum(ALL_KINDS[each.kind].on in _TOUCHES_CONNECTIONS for each in result.faults)
     for connection, count in told.count("broker-connection-lost").items():
         if count > most:
             result.problems.append(f"{connection} was lost {count} times, in {most} outages")

@@ -94,6 +94,24 @@ KINDS: Final[dict[str, Kind]] = {
 }
 """Every kind of fault by its name."""
 
+NODES: Final = ("leading", "connected", "another")
+"""Which node of a cluster: that of most queues' leaders, the courier's, or neither of them."""
+NODE_KINDS: Final[dict[str, Kind]] = {
+    "node-killed": Kind(1, (0.0, 3.0), NODES, on="broker"),
+    "node-stopped": Kind(1, (0.0, 3.0), NODES, on="broker"),
+    # Longer than it takes the other nodes, and then the courier, to give it up.
+    "node-frozen": Kind(1, (13.0, 16.0), NODES, on="broker"),
+    "node-partitioned": Kind(1, (9.0, 13.0), NODES, on="broker"),
+}
+"""What happens to one node of a cluster."""
+ALL_KINDS: Final = KINDS | NODE_KINDS
+NODE_DECK: Final = tuple(NODE_KINDS)
+BESIDE_NODES: Final = (
+    *("node-killed", "node-stopped", "connections-closed", "service-killed", "service-killed"),
+    *("ledger-locked", "answers-lost", "appliance-resets", "appliance-off", "sessions-expired"),
+)
+"""What also happens in schedules of a cluster."""
+
 DECK: Final = tuple(name for name, kind in KINDS.items() for _ in range(kind.cards))
 """The first fault of a schedule comes from here, in this order: none is drawn too seldom."""
 CHEAP: Final = tuple(name for name in DECK if KINDS[name].seconds[1] < 7 and not KINDS[name].alone)
@@ -121,7 +139,7 @@ class Planned:
     @property
     def on(self) -> str:
         """What it happens to; an appliance is a thing of its own."""
-        on = KINDS[self.kind].on
+        on = ALL_KINDS[self.kind].on
         return self.variant if on == "appliance" else on
 
 
@@ -153,7 +171,12 @@ class Schedule:
 
 
 def draw(
-    seed: int, commands: int, *, only: str | None = None, without: Collection[str] = ()
+    seed: int,
+    commands: int,
+    *,
+    only: str | None = None,
+    without: Collection[str] = (),
+    cluster: bool = False,
 ) -> Schedule:
     """Draw a schedule.
 
@@ -163,24 +186,25 @@ def draw(
         commands: how many are sent, repeats included.
         only: the one kind of fault that there shall be.
         without: kinds that cannot be had here.
+        cluster: begin with what happens to a node of one.
     """
     dice = random.Random(seed)  # noqa: S311  # dice, no secret
-    deck = [each for each in DECK if each not in without]
+    deck = [each for each in (NODE_DECK if cluster else DECK) if each not in without]
     first = only or deck[seed % len(deck)]
     kinds = [first]
-    if not KINDS[first].alone and only is None:
+    if not ALL_KINDS[first].alone and only is None:
         # Most often one more: two at once is where surprises are.
-        cheap = [each for each in CHEAP if each not in without]
+        cheap = [each for each in (BESIDE_NODES if cluster else CHEAP) if each not in without]
         kinds += dice.choices(cheap, k=dice.choices(range(_MOST_FAULTS), (3, 5, 2))[0])
     length = dice.uniform(_FASTEST, _SLOWEST)
     faults = sorted((_fault(dice, kind, length) for kind in kinds), key=lambda each: each.at)
-    repeated = 0.0 if KINDS[first].alone else _REPEATED
+    repeated = 0.0 if ALL_KINDS[first].alone else _REPEATED
     sendings = _sendings(dice, seed, commands, length, repeated)
     return Schedule(seed, tuple(sendings), tuple(faults))
 
 
 def _fault(dice: random.Random, name: str, length: float) -> Planned:
-    kind = KINDS[name]
+    kind = ALL_KINDS[name]
     return Planned(
         name,
         round(dice.uniform(_SMALLEST, length), 3),

@@ -9,7 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.campaign.arena import Arena, arena
 from tests.campaign.crashes import Case, CrashResult
 from tests.campaign.runs import Run, run
 from tests.campaign.schedules import draw
+from tests.support.cluster import ClusterRabbit, clustered
 from tests.support.rabbit import Rabbit
 
 
@@ -66,6 +68,7 @@ class Asked:
     commands: int
     only: str | None
     without: frozenset[str]
+    cluster: bool = False
 
 
 def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
@@ -78,18 +81,31 @@ def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     server = installed_server()
     assert server is not None, "RabbitMQ is gone"
+    try:
+        with (
+            _broker(server, number, cluster=asked.cluster) as rabbit,
+            tempfile.TemporaryDirectory(prefix="courier-campaign-") as directory,
+        ):
+            worker = _Worker(number, jobs, asked, rabbit, Path(directory))
+            asyncio.run(worker.work(discover=discover))
+            return worker.done
+    except KeyboardInterrupt:
+        os._exit(130)  # the pool would keep the process for more work
+
+
+@contextmanager
+def _broker(server: Path, number: int, *, cluster: bool) -> Iterator[Rabbit]:
+    """Have a broker: one node, or three, each in a network of its own."""
+    if cluster:
+        with clustered(server, subnet=f"10.203.{100 + number}") as nodes:
+            yield ClusterRabbit(nodes)
+        return
     node = PrivateNode(server)
     try:
         node.start()
-        with tempfile.TemporaryDirectory(prefix="courier-campaign-") as directory:
-            rabbit = Rabbit(node.url, node.api, node)
-            worker = _Worker(number, jobs, asked, rabbit, Path(directory))
-            asyncio.run(worker.work(discover=discover))
-            rabbit.close()
-            return worker.done
-    except KeyboardInterrupt:
-        node.close()
-        os._exit(130)  # the pool would keep the process for more work
+        rabbit = Rabbit(node.url, node.api, node)
+        yield rabbit
+        rabbit.close()
     finally:
         node.close()
 
@@ -112,6 +128,7 @@ class _Worker:
         self._jobs = jobs
         self._asked = asked
         self._rabbit = rabbit
+        self._cluster = rabbit.cluster if isinstance(rabbit, ClusterRabbit) else None
         self._directory = directory
         self._stack = AsyncExitStack()
         self._arena: Arena | None = None
@@ -145,12 +162,18 @@ class _Worker:
 
     async def _schedule(self, seed: int) -> None:
         schedule = draw(
-            seed, self._asked.commands, only=self._asked.only, without=self._asked.without
+            seed,
+            self._asked.commands,
+            only=self._asked.only,
+            without=self._asked.without,
+            cluster=self._asked.cluster,
         )
         if self._arena is None:
             self._arenas += 1
             directory = self._directory / f"arena-{self._arenas}"
-            self._arena = await self._stack.enter_async_context(arena(self._rabbit, directory))
+            self._arena = await self._stack.enter_async_context(
+                arena(self._rabbit, directory, self._cluster)
+            )
         result = await run(self._arena, schedule)
         self.done.runs.append(result)
         faults = " ".join(f"{each.kind}({each.variant})" for each in result.faults)
@@ -165,6 +188,9 @@ class _Worker:
             await self._stack.aclose()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is to be reported
             self.done.problems.append(f"when all was over: {type(error).__name__}: {error}"[:500])
+        if self._cluster is not None:
+            await asyncio.to_thread(self._cluster.heal)
+            return
         self._rabbit.node.thaw()
         await asyncio.to_thread(self._rabbit.node.start)
 

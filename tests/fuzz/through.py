@@ -120,13 +120,13 @@ class Sent:
     @classmethod
     def of(cls, body: bytes, raw: bytes = b"") -> "Sent":
         key, writes = None, None
-        with suppress(ValueError, RecursionError, TypeError, KeyError, IndexError):
+        with suppress(ValueError, RecursionError, TypeError, KeyError, AttributeError):
             document = json.loads(body)
             key = str(document["source"]), str(document["id"])
             data = document["data"]
             file = data.get("file", {}).get("content", "")
             content = hashlib.sha256(base64.b64decode(file)).hexdigest() if file else None
-            writes = content or data.get("license")
+            writes = content or str(data.get("license"))
         forged = b"courier-" in raw or b"\x07x-death" in raw or b"x-delivery-count" in raw
         return cls(hashlib.sha256(body).hexdigest(), key, writes, forged)
 

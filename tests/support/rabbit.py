@@ -7,7 +7,7 @@ Virtual hosts are made by the management plugin's HTTP API, which takes 0.1 s pe
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import httpx
@@ -119,6 +119,10 @@ class Rabbit:
             yield
         finally:
             self.node.ctl("set_vm_memory_high_watermark", "0.4")
+
+    def ask(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Ask the management plugin's HTTP API for whatever else it knows."""
+        return self._ask("GET", path).json()
 
     def close(self) -> None:
         self._http.close()

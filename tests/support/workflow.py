@@ -91,6 +91,10 @@ class Workflow:
         self.replies: list[AbstractIncomingMessage] = []
         self.canaries = Canaries()
 
+    @property
+    def is_connected(self) -> bool:
+        return self._connection.connected.is_set()
+
     async def listen(self, routing_key: str) -> None:
         queue = await self.channel.declare_queue(
             f"workflow-{uuid4().hex}", durable=True, arguments={"x-queue-type": "quorum"}

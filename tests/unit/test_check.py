@@ -213,9 +213,11 @@ async def test_a_ledger_says_whose_it_is(
     assert words in found.detail
 
 
-@pytest.mark.parametrize("url", ["", "sqlite:///broken.db", "postgresql://u:canary@db/x"])
+@pytest.mark.parametrize(
+    "url", ["", "sqlite:///broken.db", "postgresql://u:canary@/x?host=/nowhere"]
+)
 def test_a_ledger_that_cannot_be_used_has_failed(url: str, path: Path) -> None:
-    """A newer one, a damaged one, one that is not supported: with the reason, not a traceback."""
+    """A newer one, a damaged one, a database that is not there: with the reason."""
     Path("broken.db").write_bytes(b"canary, and certainly no database" * 100)
     with written(path) as writer:
         writer.execute("PRAGMA user_version = 99")

@@ -21,6 +21,7 @@ class FakeConnection:
     def __init__(self, *, close_called: bool) -> None:
         self.close_called = close_called
         self.transport = None
+        self.url = URL("amqp://u:canary@host/")
 
 
 THEIRS = cast("AbstractConnection", FakeConnection(close_called=False))

@@ -15,8 +15,8 @@ import pytest
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
 from service.ledger.moment import Moment
-from service.ledger.schema import SCHEMA_VERSION, connect, prepare
 from service.ledger.sqlite import SqliteLedger
+from service.ledger.sqlite_schema import SCHEMA_VERSION, connect, prepare
 from service.messages.wire import format_instant
 from tests.support.wait import until
 from tests.unit.fakes import Open
@@ -96,7 +96,7 @@ async def test_an_upgraded_file_is_like_a_new_one(
 DYING: Final = """
 import os, signal, sys
 from pathlib import Path
-from service.ledger.schema import connect, prepare
+from service.ledger.sqlite_schema import connect, prepare
 path, steps = Path(sys.argv[1]), int(sys.argv[2])
 connection = connect(path)
 connection.execute("PRAGMA cache_size = 1")  # what is written is in the file early

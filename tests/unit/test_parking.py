@@ -10,7 +10,7 @@ from typing import Any, Final
 import pytest
 
 from service.ledger import Told
-from service.ledger.care import Care
+from service.ledger.opening import if_there
 from service.ledger.sqlite import SqliteLedger
 from service.messages.wire import format_instant, now
 from service.parking.forecast import Route, forecast, route_of
@@ -198,7 +198,7 @@ def test_a_replay_of_what_the_broker_parked_says_why_it_was_parked() -> None:
 
 
 def said(of: Held, path: Path) -> str:
-    with Care.if_there(path) as care:
+    with if_there(path) as care:
         return forecast(of, care).text
 
 

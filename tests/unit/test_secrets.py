@@ -41,7 +41,7 @@ from service.messages.results import DeviceIdentity, SmsActivation
 from service.messages.wire import parse_json
 from service.parking.message import Held
 from service.parking.parked import Taken
-from service.settings import Settings
+from service.settings import Postgres, Settings
 from service.telemetry import configure, log, redact
 from tests.support.canaries import (
     Canaries,
@@ -120,6 +120,7 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "a result": lambda: Outcome(SmsActivation.of(ActivateSmsLicense(appliance="a", license=KEY))),
     "settings": lambda: Settings.load(broker_url="amqp://u:canary@a/,amqps://u:canary@b/"),
     "settings with a database": lambda: Settings.load(ledger_url="postgresql://u:canary@db/c"),
+    "a database": lambda: Postgres(SecretStr("postgresql://u:canary@db/c?password=canary")),
     "an entry": lambda: entry(password_env="FVC"),
     "an entry's secret": lambda: EntrySecret("fvc-1", entry(password_env="FVC")),
     "a known entry": lambda: Known(

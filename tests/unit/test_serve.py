@@ -3,22 +3,18 @@
 import errno
 import os
 from pathlib import Path
-from typing import Self
 
 import pytest
 
 from service.app import Parts, serve
 from service.errors import ConfigurationError
-from service.ledger.sqlite import SqliteLedger
-from service.settings import Settings
+from service.ledger import Ledger
+from service.settings import Postgres, Settings
 
 
-class Unwritable(SqliteLedger):
-    """A ledger in a place where nothing can be written."""
-
-    @classmethod
-    async def open(cls, path: Path) -> Self:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+async def unwritable(place: Path | Postgres) -> Ledger:
+    """Open a ledger in a place where nothing can be written."""
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
 
 async def test_a_file_that_is_not_as_it_must_be_ends_the_start(
@@ -31,5 +27,5 @@ async def test_a_file_that_is_not_as_it_must_be_ends_the_start(
     monkeypatch.setenv("COURIER_APPLIANCES_FILE", str(inventory))
     monkeypatch.setenv("COURIER_LEDGER_URL", f"sqlite:///{tmp_path}/courier.db")
     with pytest.raises(ConfigurationError) as caught:
-        await serve(Settings.load(), Parts(ledger=Unwritable))
+        await serve(Settings.load(), Parts(ledger=unwritable))
     assert f"{tmp_path}/courier.db: Permission denied" == str(caught.value)

@@ -27,6 +27,7 @@ VARIABLES: Final[dict[str, tuple[str, object, list[str]]]] = {
         "postgresql://u:canary@db/courier",
         ["mysql://canary", "sqlite:///", "postgresql://", "canary.db", ""],
     ),
+    "ledger_password_file": ("/run/db", Path("/run/db"), []),
     "ledger_retention": ("2592000.5", 2592000.5, ["0", "2591999", "-1", "canary"]),
     "source": ("urn:courier:1%2f", "urn:courier:1%2f", ["canary courier", "", "/canary/%zz", "/é"]),
     "http_host": ("0.0.0.0", "0.0.0.0", []),  # noqa: S104  nothing listens there

@@ -10,10 +10,11 @@ from threading import enumerate as enumerate_threads
 
 import pytest
 
-from service.ledger import Settlement
-from service.ledger.care import Care, Wanted
-from service.ledger.schema import connect
+from service.ledger import Settlement, Wanted
+from service.ledger.opening import opened
 from service.ledger.sqlite import SqliteLedger
+from service.ledger.sqlite_care import SqliteCare
+from service.ledger.sqlite_schema import connect
 from service.ledger.survey import MOST, Survey
 from service.messages.wire import now
 from tests.support.wait import until
@@ -69,7 +70,7 @@ async def test_what_is_settled_waits_for_nobody(sqlite: SqliteLedger, path: Path
     async with surveyed(path) as survey:
         await look_anew(survey)
         assert 1 == survey.unresolved
-        with Care.opened(path, read_only=False) as care:
+        with opened(path, read_only=False) as care:
             care.settle(("/portal", "c-1"), Settlement("applied", "It is there.", "anna", now()))
         await look_anew(survey)
         assert (0, None, []) == (survey.unresolved, survey.oldest_unresolved, survey.unsettled)
@@ -147,7 +148,7 @@ def steps_of_a_look(path: Path) -> int:
         return 0
 
     with closing(connect(path, read_only=True)) as connection:
-        care = Care(connection)
+        care = SqliteCare(connection)
         connection.set_progress_handler(count, 1)
         care.open_figures()
         care.entries(Wanted())

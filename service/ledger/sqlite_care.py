@@ -9,13 +9,12 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from service.errors import ConfigurationError
-from service.ledger import Record, Settlement
-from service.ledger.schema import SCHEMA_VERSION, connect, explained, version_of
+from service.ledger import Record, Settlement, Wanted
 from service.ledger.sqlite import intent_of, told_of
+from service.ledger.sqlite_schema import SCHEMA_VERSION, connect, explained, version_of
 from service.messages.wire import format_instant, parse_instant
 
 if TYPE_CHECKING:
@@ -64,32 +63,8 @@ WHERE source = ? AND id = ? AND conclusion = 'unknown' AND verdict IS NULL
 """
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which entries are looked for.
-
-    Attributes:
-        finished: those, too, with which nobody has anything left to do.
-        appliance: on this one only.
-        conclusion: that ended so.
-        older_than: that were announced, or ended without that, before this instant.
-        limit: no more than these.
-    """
-
-    finished: bool = False
-    appliance: str | None = None
-    conclusion: str | None = None
-    older_than: datetime | None = None
-    limit: int = 100
-
-
-class Care:
-    """An open ledger file.
-
-    Attributes:
-        created_at: when it began; None if nobody knows.
-        broker: the broker and virtual host that it belongs to; None if it never had one.
-    """
+class SqliteCare:
+    """An open ledger file; a `Care`."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         """Use `opened` or `if_there`."""
@@ -139,7 +114,7 @@ class Care:
             raise explained(path, error) from None
 
     def entries(self, wanted: Wanted) -> list[Record]:
-        """List entries: open intents and unsettled unknowns, oldest first; then the newest ends."""
+        """List entries. See `Care`."""
         chosen: dict[str, str | int | None] = {
             "appliance": wanted.appliance,
             "conclusion": wanted.conclusion,
@@ -155,27 +130,22 @@ class Care:
         return found
 
     def open_figures(self) -> tuple[int, int, datetime | None]:
-        """Count the open intents and the unsettled unknowns; say when the oldest of these ended."""
+        """Count what is open. See `Care`."""
         intents, unknowns, oldest = self._connection.execute(_COUNT).fetchone()
         return intents, unknowns, parse_instant(oldest) if oldest else None
 
     def of_id(self, command_id: str, source: str | None = None) -> list[Record]:
-        """Find the commands with an id; there is one for each source that used it."""
+        """Find the commands with an id. See `Care`."""
         rows = self._connection.execute(_OF_ID, (command_id,))
         found = [_record(row) for row in rows]
         return [record for record in found if source in {None, record.source}]
 
     def find(self, key: tuple[str, str]) -> Record | None:
-        """Look a command up by source and id."""
+        """Look a command up. See `Care`."""
         return next(iter(self.of_id(key[1], key[0])), None)
 
     def settle(self, key: tuple[str, str], settlement: Settlement) -> Settlement | None:
-        """Store what a person found, durably, if nobody did before.
-
-        Returns:
-            What is stored now: the first settlement stays. None if the command did not end
-            unknown.
-        """
+        """Store what a person found. See `Care`."""
         at = format_instant(settlement.at)
         told = (settlement.verdict, settlement.note, settlement.settled_by, at)
         self._connection.execute(_SETTLE, (*told, *key))
