@@ -9,6 +9,7 @@ from functools import cache
 from http import HTTPStatus
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 
@@ -50,12 +51,8 @@ def environment(objects: Objects) -> dict[str, str]:
 
 
 def every_variable_is_a_setting(objects: Objects) -> Iterator[str]:
-    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields} | EXPECTED_SETTINGS
+    known = {f"{PREFIX}{field.upper()}" for field in Settings.model_fields}
     yield from (f"{name} is no setting" for name in environment(objects) if name not in known)
-
-
-EXPECTED_SETTINGS: Final = frozenset({f"{PREFIX}LEDGER_PASSWORD_FILE"})
-"""It comes with the PostgreSQL ledger."""
 
 
 def every_value_can_be_used(objects: Objects) -> Iterator[str]:
@@ -188,13 +185,16 @@ def inventory(objects: Objects) -> dict[str, Entry]:
     return {name: Entry.model_validate(table) for name, table in tables.items()}
 
 
-def appliances_are_verified(objects: Objects) -> Iterator[str]:
+def whoever_is_asked_is_verified(objects: Objects) -> Iterator[str]:
     for name, entry in inventory(objects).items():
         if not entry.url.startswith("https://") or not entry.verify_tls:
             yield f"{name} is not verified"
     url = environment(objects)["COURIER_BROKER_URL"]
     if any(not each.startswith("amqps://") for each in url.split(",")):
         yield "the broker is asked in clear"
+    ledger = urlsplit(environment(objects)["COURIER_LEDGER_URL"])
+    if ledger.scheme != "sqlite" and parse_qs(ledger.query).get("sslmode") != ["verify-full"]:
+        yield "the ledger is not verified"
 
 
 def pods_are_restricted(objects: Objects) -> Iterator[str]:
@@ -310,7 +310,7 @@ RULES: Final[tuple[Rule, ...]] = (
     secrets_are_files,
     files_stand_where_they_are_looked_for,
     no_mount_lies_in_another,
-    appliances_are_verified,
+    whoever_is_asked_is_verified,
     pods_are_restricted,
     resources_are_bounded,
     nothing_else_is_talked_to,
