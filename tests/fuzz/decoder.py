@@ -161,7 +161,8 @@ def _rejected(tally: Tally, rejection: Rejection, body: bytes) -> list[str]:
 
 def _accepted(tally: Tally, command: Command, body: bytes) -> list[str]:
     found = []
-    if tells(f"{command.data!r} {command.data} {command.data.model_dump_json()}"):
+    shown = f"{command.data!r} {command.data} {command.data.model_dump_json()}"
+    if tells(shown) and not says_it_himself(body):
         found.append("the command shows a canary")
     if len(command.digest) != len(hashlib.sha256().hexdigest()):
         found.append("the digest is none")
