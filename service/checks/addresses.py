@@ -14,7 +14,7 @@ from aiormq.exceptions import AuthenticationError
 
 from service.checks import Finding, State
 from service.checks.settings import bare
-from service.topology.connection import closed
+from service.topology.connection import closed, identity_of
 
 if TYPE_CHECKING:
     import ssl
@@ -77,26 +77,29 @@ def _reason(error: BaseException) -> str:
 def _chosen(
     addresses: Sequence[URL], tried: Sequence[AbstractRobustConnection | _Refused]
 ) -> tuple[AbstractRobustConnection | None, Finding]:
-    """Choose as the service does: the first that answers; it stops at one that says no."""
+    """Choose one that answers, as the service does; it may begin at any, so none may say no."""
     chosen: AbstractRobustConnection | None = None
     answered: str | None = None
     silent: list[Json] = []
     told: list[str] = []
-    state = State.FAILED
-    is_over = False
+    is_wrong = False
     for address, result in zip(addresses, tried, strict=True):
         name = bare(str(address))
         if isinstance(result, _Refused):
             silent.append({"address": name, "reason": result.why})
             told.append(f"{name}: {result.why}")
-            is_over = is_over or result.is_final
-        elif chosen is None and not is_over:
+            is_wrong = is_wrong or result.is_final
+        elif chosen is None:
             chosen, answered = result, name
-            state = State.OK
             told.append(f"{name} answers")
-    if chosen is not None and silent:
-        state = State.WARNING
-    detail = "; ".join(told)
+        elif identity_of(result) == identity_of(chosen):
+            told.append(f"{name} answers")
+        else:
+            is_wrong = True
+            told.append(f"{name} is another broker, {identity_of(result)}")
+    if is_wrong:
+        chosen = answered = None
+    state = State.FAILED if chosen is None else State.WARNING if silent else State.OK
     return chosen, Finding(
-        "broker", "addresses", state, detail, {"answered": answered, "silent": silent}
+        "broker", "addresses", state, "; ".join(told), {"answered": answered, "silent": silent}
     )

@@ -7,7 +7,6 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from aio_pika import DeliveryMode
-from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
@@ -17,7 +16,15 @@ from service.consumers.settling import Delivery
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
-from service.topology.connection import DISCONNECTED, Watch, closed, node_of, opened, underlay
+from service.topology.connection import (
+    DISCONNECTED,
+    Watch,
+    closed,
+    node_of,
+    opened,
+    told_to_stop,
+    underlay,
+)
 
 if TYPE_CHECKING:
     import ssl
@@ -231,9 +238,14 @@ async def _cancel(subscriber: RabbitSubscriber) -> None:
         return
     queue, tag = consumer
     subscriber._consumer_tag = None  # noqa: SLF001
-    with contextlib.suppress(AMQPError, OSError, RuntimeError, TimeoutError):
-        async with asyncio.timeout(_CANCEL_TIMEOUT):
-            await queue.cancel(tag)
+    # On a connection that has just closed the library raises what ended it, or a bare Exception.
+    with contextlib.suppress(Exception):
+        try:
+            async with asyncio.timeout(_CANCEL_TIMEOUT):
+                await queue.cancel(tag)
+        except asyncio.CancelledError:
+            if told_to_stop():
+                raise
 
 
 def takes_any_delivery_mode() -> None:

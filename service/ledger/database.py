@@ -38,7 +38,11 @@ WRONG: Final = (
     asyncpg.ClientConfigurationError,
 )
 """What no waiting mends."""
-TROUBLE: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+TROUBLE: Final = (
+    *(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError),
+    # What the driver says first on a session that the server has ended while it was idle.
+    asyncpg.InternalClientError,
+)
 """Everything that a driver says of a server that did not do what it was asked."""
 
 _SETTINGS: Final = {
@@ -88,10 +92,11 @@ class Database:
         pause, told = 0.5, False
         while True:
             pool = asyncpg.create_pool(
-                min_size=1, max_size=_CONNECTIONS, reset=_leave, **_arguments(place)
+                min_size=0, max_size=_CONNECTIONS, reset=_leave, **_arguments(place)
             )
             try:
                 await pool
+                await pool.release(await pool.acquire(timeout=CONNECT_TIMEOUT))
             except (*WRONG, ValueError) as error:
                 raise refused(place, error) from None
             except TROUBLE as error:

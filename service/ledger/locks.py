@@ -8,7 +8,7 @@ Within a process `execution.line` sees to it that one writes at a time.
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from service.errors import Code, ConfigurationError, Waiting
@@ -39,6 +39,7 @@ class Locks:
         """Have none, and no session yet."""
         self._database = database
         self._session: Session | None = None
+        self._opening: asyncio.Task[Session] | None = None
         self._asking = asyncio.Lock()
 
     @asynccontextmanager
@@ -57,6 +58,9 @@ class Locks:
 
     async def close(self) -> None:
         """End the session, and with it every lock."""
+        if self._opening is not None:
+            with suppress(*TROUBLE, ConfigurationError):
+                self._session = await self._opening
         if self._session is not None:
             await ended(self._session)
 
@@ -73,13 +77,24 @@ class Locks:
         """Ask once; None if it is not to be had now."""
         async with self._asking:
             try:
-                if self._session is None or self._session.is_closed():
-                    self._session = await self._database.session()
-                session = self._session
+                session = await self._opened()
                 taken = await self._ask(session, _LOCK, appliance)
             except (*TROUBLE, ConfigurationError):
                 return None
             return Lock(appliance, session) if taken else None
+
+    async def _opened(self) -> Session:
+        """Give the session; whoever stops waiting for a new one leaves it to the next."""
+        if self._session is None or self._session.is_closed():
+            if self._opening is None:
+                self._opening = asyncio.create_task(self._database.session())
+                self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
+            try:
+                self._session = await asyncio.shield(self._opening)
+            finally:
+                if self._opening.done():
+                    self._opening = None
+        return self._session
 
     async def _give_back(self, lock: Lock) -> None:
         async with self._asking:

@@ -27,29 +27,29 @@ CONNECT_TIMEOUT = 10.0
 """Seconds that a broker with one address may take for a connection."""
 KNOCK_TIMEOUT = 4.0
 """Seconds that one of several nodes may take: one that is frozen takes them, and says nothing."""
-RESTORE_TIMEOUT = 30.0
-"""Seconds for channels, queues and consumers on a new connection."""
-RECOVERY_TIMEOUT = 10.0
-"""Seconds for the consumers of one channel on a connection that stands."""
 CLOSE_TIMEOUT = 2.0
 RETRY_PAUSE = 0.5
 """Seconds between two tries, at first."""
 _PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
 
-class _Channel(RobustChannel):
+class Channel(RobustChannel):
     """A channel whose consumers are not waited for without an end.
 
     aio-pika 10.2.1 restores consumers that the broker took away in the task that also restores the
     connection. Is that lost meanwhile, the task waits for a connection that only it could bring.
+
+    Attributes:
+        recovery_timeout: seconds that this may take.
     """
 
+    recovery_timeout = 10.0
     __repr__, __str__ = object.__repr__, object.__str__
 
     async def _restore_consumers(self) -> bool:
         """Say whether it has to be tried again."""
         try:
-            async with asyncio.timeout(RECOVERY_TIMEOUT):
+            async with asyncio.timeout(self.recovery_timeout):
                 return await super()._restore_consumers()
         except TimeoutError:
             return True
@@ -64,9 +64,12 @@ class Roaming(aio_pika.RobustConnection):
 
     Attributes:
         identity: see `identity_of`; empty before it was ever connected.
+        restore_timeout: seconds for channels, queues and consumers on a new connection.
     """
 
-    CHANNEL_CLASS = _Channel
+    restore_timeout = 30.0
+
+    CHANNEL_CLASS = Channel
     # aio-pika's own show the address, with credentials in its query if they stand there.
     __repr__, __str__ = object.__repr__, object.__str__
 
@@ -93,7 +96,7 @@ class Roaming(aio_pika.RobustConnection):
         """Be told that a node answers, and restore everything there."""
         try:
             self._recognise()
-            async with asyncio.timeout(RESTORE_TIMEOUT):
+            async with asyncio.timeout(self.restore_timeout):
                 await super()._on_connected()
         except (AMQPConnectionError, TimeoutError) as error:
             # aio-pika tries again, but only when the connection has ended.
@@ -150,9 +153,9 @@ class Watch:
         if where in self._told:
             return
         silent = error is None or isinstance(error, asyncio.CancelledError)
-        reason = "no heartbeat from the broker" if silent else str(error)[:200]
+        reason = "no heartbeat from the broker" if silent else why(error)
         if self._told:
-            log.warning("broker-unreachable", broker=where, reason=reason or repr(error))
+            log.warning("broker-unreachable", broker=where, reason=reason)
         else:
             log.warning("broker-connection-lost", connection=self.name, broker=where, reason=reason)
         self._told.add(where)
@@ -239,6 +242,11 @@ def node_of(connection: AbstractConnection) -> str:
 def shown(address: URL) -> str:
     """Write an address without its credentials."""
     return f"{node(address)}{address.path}"
+
+
+def why(error: object) -> str:
+    """Say why a node cannot be had; a time-out has no words of its own."""
+    return str(error)[:200] or "no answer in time"
 
 
 def _where(connection: AbstractConnection | None) -> str:

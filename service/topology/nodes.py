@@ -18,7 +18,7 @@ from aiormq.exceptions import AuthenticationError
 
 from service.errors import ConfigurationError
 from service.telemetry import log
-from service.topology.connection import RETRY_PAUSE, closed, identity_of, opened, shown
+from service.topology.connection import RETRY_PAUSE, closed, identity_of, opened, shown, why
 
 if TYPE_CHECKING:
     import ssl
@@ -58,7 +58,7 @@ async def connect(addresses: Sequence[URL], tls: ssl.SSLContext | None) -> Roami
                         f"COURIER_BROKER_URL: {shown(order[0])} refuses the connection: {error}"
                     ) from None
                 if not told:
-                    log.warning("broker-unreachable", broker=shown(order[0]), reason=_why(error))
+                    log.warning("broker-unreachable", broker=shown(order[0]), reason=why(error))
                 order.rotate(-1)
         told = True
         await asyncio.sleep(pause)
@@ -78,7 +78,7 @@ async def look_at_others(connection: Roaming, tls: ssl.SSLContext | None) -> Non
         if isinstance(found, AuthenticationError | ProbableAuthenticationError):
             raise _refused_login(address, found)
         if isinstance(found, BaseException):
-            log.warning("broker-unreachable", broker=shown(address), reason=_why(found))
+            log.warning("broker-unreachable", broker=shown(address), reason=why(found))
         elif found != connection.identity:
             raise ConfigurationError(
                 f"COURIER_BROKER_URL: {shown(address)} is {found}, and {shown(connection.url)} is"
@@ -102,11 +102,6 @@ async def _glance(address: URL, tls: ssl.SSLContext | None) -> str | BaseExcepti
 def _is_final(error: BaseException) -> bool:
     """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
     return any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
-
-
-def _why(error: BaseException) -> str:
-    """Say why a node cannot be had; a time-out has no words of its own."""
-    return str(error)[:200] or "no answer in time"
 
 
 def _refused_login(address: URL, error: BaseException) -> ConfigurationError:

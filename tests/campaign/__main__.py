@@ -24,6 +24,7 @@ from tests.campaign.keeper import faketime
 from tests.campaign.report import Campaign, write
 from tests.campaign.schedules import ALL_KINDS
 from tests.campaign.workers import Asked, Jobs, work
+from tests.support.cluster import NODES
 from tests.support.packages import Missing, brought
 
 SEED: Final = 1
@@ -38,10 +39,12 @@ def campaign(given: argparse.Namespace, manager: SyncManager) -> Campaign:
     jobs = Jobs(manager.Queue(), manager.Queue(), manager.Event())
     for seed in range(given.seed, given.seed + given.schedules):
         jobs.seeds.put(seed)
-    if given.no_crashes or given.cluster:
+    if given.no_crashes or given.cluster or given.replicas > 1:
         jobs.discovered.set()
     without = frozenset({_CLOCK}) if left_out else frozenset[str]()
-    asked = Asked(given.commands, given.only, without, cluster=given.cluster)
+    asked = Asked(
+        given.commands, given.only, without, cluster=given.cluster, replicas=given.replicas
+    )
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.workers, mp_context=spawn) as pool:
         working = [
@@ -56,6 +59,7 @@ def campaign(given: argparse.Namespace, manager: SyncManager) -> Campaign:
             "appliance-courier": version("appliance-courier"),
             "python": platform.python_version(),
             "rabbitmq": server.parent.name.rpartition("-")[2] if server else "none",
+            "nodes of each broker": str(NODES if given.cluster else 1),
         },
         seconds=time.monotonic() - began,
         runs=sorted((each for some in done for each in some.runs), key=lambda each: each.seed),
@@ -99,6 +103,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--cluster",
         action="store_true",
         help="each worker's broker is one of three nodes; faults of nodes come first (Linux, root)",
+    )
+    parser.add_argument(
+        "--replicas", type=int, default=1, help="couriers, with one ledger in PostgreSQL if several"
     )
     parser.add_argument("--report", type=Path, default=Path("campaign-report"), metavar="DIR")
     return parser.parse_args(words)

@@ -6,7 +6,7 @@ All of that is kept from schedule to schedule, as it would be in production.
 import asyncio
 import signal
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,8 @@ from uuid import uuid4
 from aio_pika.exceptions import AMQPError
 
 from tests.campaign.checker import Wish
-from tests.campaign.keeper import Keeper
+from tests.campaign.database import Database, shared
+from tests.campaign.keeper import Keeper, Told
 from tests.campaign.proxy import Link
 from tests.campaign.schedules import SMS, VOICE, wish
 from tests.support.cluster import Cluster
@@ -60,6 +61,8 @@ class Arena:
         sends: how often each was published, by id.
         gates: commands of a type wait while theirs is cleared.
         locks: one thing is broken once at a time.
+        keepers: every courier's; `keeper` is the first.
+        database: holds the ledger of several couriers; None where it is a file.
         cluster: the broker's nodes, if it has several: the courier has all their addresses, and
             the link leads the workflow to one that is well.
     """
@@ -72,6 +75,8 @@ class Arena:
     keeper: Keeper
     workflow: Workflow
     cluster: Cluster | None = None
+    keepers: list[Keeper] = field(default_factory=list)
+    database: Database | None = None
     repeats: int = 0
     sent: dict[str, Wish] = field(default_factory=dict)
     sends: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -94,6 +99,20 @@ class Arena:
     @property
     def ledger(self) -> Path:
         return self.directory / "courier.db"
+
+    def courier(self, dice: int) -> Keeper:
+        """Choose one of the couriers."""
+        return self.keepers[dice % len(self.keepers)]
+
+    def told_by_couriers(self) -> Told:
+        """All that they wrote since the last time."""
+        told = [keeper.told() for keeper in self.keepers]
+        return told[0] if len(told) == 1 else Told.together(told)
+
+    @property
+    def exits(self) -> Counter[int]:
+        """How often they ended themselves, by exit code."""
+        return sum((keeper.ended for keeper in self.keepers), Counter[int]())
 
     async def with_clock(self) -> None:
         """Start the courier anew with a clock that can be set."""
@@ -194,7 +213,7 @@ class Arena:
 
 @asynccontextmanager
 async def arena(
-    rabbit: Rabbit, directory: Path, cluster: Cluster | None = None
+    rabbit: Rabbit, directory: Path, cluster: Cluster | None = None, replicas: int = 1
 ) -> AsyncIterator[Arena]:
     """Have all of it for as long as the body lasts.
 
@@ -221,13 +240,21 @@ async def arena(
             *("--devices", "1203"),
             *("--latency", str(LATENCY)),
         )
-        environment = stand.environment(BROKER_URL=address, **SETTINGS)
-        keeper = Keeper(environment, directory, stand.processes.append)
-        await keeper.start()
-        stack.push_async_callback(keeper.close)
-        await keeper.ready()
+        database = await stack.enter_async_context(shared()) if replicas > 1 else None
+        ledger = {"LEDGER_URL": database.url} if database else {}
+        environment = stand.environment(BROKER_URL=address, **SETTINGS, **ledger)
+        keepers = []
+        for number in range(replicas):
+            own = directory / f"courier-{number + 1}"
+            own.mkdir()
+            keepers.append(Keeper(environment, own, stand.processes.append))
+            await keepers[-1].start()
+            stack.push_async_callback(keepers[-1].close)
+        for keeper in keepers:
+            await keeper.ready()
         workflow = await stack.enter_async_context(working(client))
         if cluster is not None:
             await asyncio.to_thread(cluster.wait_until_whole, vhost)
             await asyncio.to_thread(cluster.settle)
-        yield Arena(rabbit, vhost, directory, appliances, link, keeper, workflow, cluster)
+        parts = (rabbit, vhost, directory, appliances, link, keepers[0], workflow, cluster)
+        yield Arena(*parts, keepers, database)

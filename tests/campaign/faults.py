@@ -30,7 +30,13 @@ Healed: TypeAlias = Callable[[], None]
 """To be called at the instant from which on everything could work again."""
 Fault: TypeAlias = Callable[[Arena, Planned, Healed], Awaitable[None]]
 
-LIMITS: Final = {"broker-killed": 5.0, "broker-killed-in-alarm": 5.0, "service-killed": 3.0}
+LIMITS: Final = {
+    "broker-killed": 5.0,
+    "broker-killed-in-alarm": 5.0,
+    "service-killed": 3.0,
+    "node-killed": 10.0,
+    "node-stopped": 10.0,
+}
 """Seconds from the instant of healing to the result of a command that is sent then."""
 PROBES: Final = {
     # A query is answered without the ledger.
@@ -64,17 +70,55 @@ def probe_for(planned: Planned) -> tuple[str, str]:
 
 async def _service_killed(arena: Arena, planned: Planned, healed: Healed) -> None:
     """SIGKILL; a supervisor starts it again after a while."""
-    await arena.keeper.end(signal.SIGKILL)
+    keeper = arena.courier(planned.dice)
+    await keeper.end(signal.SIGKILL)
     await asyncio.sleep(planned.seconds)
-    await arena.keeper.start()
+    await keeper.start()
     healed()
-    await arena.keeper.ready()
+    await keeper.ready()
 
 
 async def _service_frozen(arena: Arena, planned: Planned, healed: Healed) -> None:
     """SIGSTOP for longer than the heartbeat: the broker closes and has its deliveries again."""
-    with arena.keeper.frozen():
+    keeper = arena.courier(planned.dice)
+    with keeper.frozen():
         await asyncio.sleep(planned.seconds)
+    healed()
+    await keeper.well()
+
+
+async def _service_unlocked(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """SIGSTOP, and all locks in the ledger are lost: another one may go on with what it did."""
+    assert arena.database is not None, "there is one courier"
+    keeper = arena.courier(planned.dice)
+    with keeper.frozen():
+        await arena.database.end_sessions()
+        await asyncio.sleep(planned.seconds)
+    healed()
+    await keeper.well()
+
+
+async def _database_killed(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """SIGKILL to each of its processes, and a new start."""
+    assert arena.database is not None, "there is one courier"
+    await arena.database.kill(planned.seconds)
+    healed()
+
+
+async def _database_frozen(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """SIGSTOP: it takes connections, and nothing answers."""
+    assert arena.database is not None, "there is one courier"
+    await arena.database.freeze(planned.seconds)
+    healed()
+
+
+async def _sessions_ended(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """Every connection to the ledger ends, again and again."""
+    assert arena.database is not None, "there is one courier"
+    until_then = time.monotonic() + planned.seconds
+    while time.monotonic() < until_then:
+        await arena.database.end_sessions()
+        await asyncio.sleep(0.3)
     healed()
 
 
@@ -369,5 +413,9 @@ FAULTS: Final[dict[str, Fault]] = {
     "appliance-unavailable": _misbehaving({"operation": "*", "action": "answer", "status": 503}),
     "appliance-off": _appliance_off,
     "sessions-expired": _sessions_expired,
+    "service-unlocked": _service_unlocked,
+    "database-killed": _database_killed,
+    "database-frozen": _database_frozen,
+    "database-sessions-ended": _sessions_ended,
 }
 """Every kind of `schedules.KINDS`, as it is done."""

@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
+
+from tests.support import http
 from tests.support.stand import Service
 from tests.support.wait import until
 
@@ -20,6 +23,7 @@ Json = dict[str, Any]
 WATCHDOG: Final = 75
 """The exit code with which the courier asks for a new start."""
 LIBRARY: Final = "faketime/libfaketimeMT.so.1"
+_FINDS_OUT: Final = 0.5
 _FOREVER: Final = resource.RLIM_INFINITY
 
 
@@ -35,10 +39,18 @@ class Told:
     Attributes:
         lines: those of the event log.
         tracebacks: lines that show an error which nobody caught, and those of no event log.
+        parts: what each of several couriers said; none where there is one.
     """
 
     lines: list[Json] = field(default_factory=list)
     tracebacks: list[str] = field(default_factory=list)
+    parts: "list[Told]" = field(default_factory=list)
+
+    @classmethod
+    def together(cls, parts: "list[Told]") -> "Told":
+        """Put the event logs of several couriers into one, by time."""
+        lines = sorted((each for part in parts for each in part.lines), key=_time)
+        return cls(lines, [each for part in parts for each in part.tracebacks], parts)
 
     def add(self, line: str) -> None:
         """Take one line as it was written."""
@@ -54,6 +66,8 @@ class Told:
 
     def outages(self) -> list[str]:
         """The connections that were lost, or restored, twice in a row: each is told once."""
+        if self.parts:
+            return [each for part in self.parts for each in part.outages()]
         state: dict[str, str] = {}
         found = []
         for line in self.lines:
@@ -67,7 +81,12 @@ class Told:
         return found
 
     def count(self, slug: str) -> Counter[str]:
-        """How often a slug was told, by connection."""
+        """How often a slug was told, by connection: by the courier that told it most often."""
+        if self.parts:
+            most: Counter[str] = Counter()
+            for part in self.parts:
+                most |= part.count(slug)
+            return most
         return Counter(str(each.get("connection")) for each in self.lines if each["event"] == slug)
 
     def about(self, ids: Iterable[str]) -> Iterator[str]:
@@ -76,6 +95,10 @@ class Told:
         for line in self.lines:
             if line.get("command_id", "") in wanted or "command_id" not in line:
                 yield json.dumps(line)
+
+
+def _time(line: Json) -> str:
+    return str(line.get("timestamp"))
 
 
 class Keeper:
@@ -136,6 +159,20 @@ class Keeper:
     async def ready(self) -> None:
         """Wait until it consumes."""
         await until(lambda: self.process.events("service-ready"), patience=40)
+
+    async def well(self) -> None:
+        """Wait until it says that it is ready, which may take it a while to find out."""
+        await asyncio.sleep(_FINDS_OUT)
+        while not await self._is_well():  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0.1)
+
+    async def _is_well(self) -> bool:
+        if not self.process.events("service-ready"):
+            return False
+        with suppress(httpx.HTTPError):
+            async with http.visit(self.process.http) as client:
+                return (await client.get("/health/ready")).status_code == httpx.codes.OK
+        return False
 
     async def _watch(self, started: Service, *, clock: bool) -> None:
         code = await started.process.wait()

@@ -35,7 +35,7 @@ def _on_a_node(
             await asyncio.sleep(planned.seconds)
         finally:
             await asyncio.to_thread(mend_it, cluster, victim)
-        await asyncio.to_thread(cluster.wait_until_whole, arena.vhost)
+        await asyncio.to_thread(cluster.reunite, victim, arena.vhost)
 
     return strike
 

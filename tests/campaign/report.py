@@ -11,11 +11,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final
 
+from tests.campaign.arena import HEARTBEAT
 from tests.campaign.checker import Verdict
 from tests.campaign.crashes import CrashResult
 from tests.campaign.faults import LIMITS
 from tests.campaign.runs import Run
-from tests.campaign.schedules import ALL_KINDS
+from tests.campaign.schedules import ALL_KINDS, NODE_KINDS
+from tests.support.cluster import TICK
 
 Json = dict[str, Any]
 
@@ -24,6 +26,12 @@ CRASH: Final = "crash-matrix"
 """What the recoveries of the crash matrix are called in the picture."""
 _RECOVERY_OF_A_CRASH: Final = 3.0
 _SHOWN: Final = 40
+_ABOUT_NODES: Final = (
+    "Where a node of a cluster is concerned they count from its breaking: two others are there."
+    f" Most of it is the broker's time: a silent node is given up after {TICK} s (`net_ticktime`),"
+    f" and by the courier after {3 * (HEARTBEAT + 1)} s (heartbeat {HEARTBEAT}); RabbitMQ's"
+    " default is 60 s, the courier's heartbeat as a rule 10 and its patience 33 s."
+)
 _WIDTH, _LEFT, _RIGHT, _ROW = 900, 210, 60, 26
 _TICKS: Final = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _FASTEST, _SLOWEST = 0.03, 40.0
@@ -164,6 +172,8 @@ def markdown(campaign: Campaign) -> str:
     seeds = [run.seed for run in campaign.runs]
     figures = {
         "schedules": f"{len(seeds)} (seeds {min(seeds)} to {max(seeds)})" if seeds else "none",
+        "couriers": campaign.arguments.get("replicas", 1),
+        "nodes of the broker": 3 if campaign.arguments.get("cluster") else 1,
         "crash cases": len(campaign.crashes),
         "commands": sum(run.commands for run in campaign.runs),
         "messages": sum(run.messages for run in campaign.runs),
@@ -193,6 +203,7 @@ def markdown(campaign: Campaign) -> str:
             "Seconds from the healing of a fault to the result of a command sent at that instant;"
             " counted are faults with nothing else beside them."
         ),
+        *([_ABOUT_NODES] if set(NODE_KINDS) & set(campaign.recoveries) else []),
         _recoveries(campaign),
         f"![Recovery by kind of fault]({PICTURE})",
         "## Schedules",

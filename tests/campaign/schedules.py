@@ -8,7 +8,7 @@ import base64
 import hashlib
 import random
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.campaign.checker import Wish
@@ -104,7 +104,22 @@ NODE_KINDS: Final[dict[str, Kind]] = {
     "node-partitioned": Kind(1, (9.0, 13.0), NODES, on="broker"),
 }
 """What happens to one node of a cluster."""
-ALL_KINDS: Final = KINDS | NODE_KINDS
+SHARED_KINDS: Final[dict[str, Kind]] = {
+    # Longer than the broker waits for a heartbeat, and than a write is read back for.
+    "service-unlocked": Kind(3, (7.0, 10.0), on="service"),
+    "database-killed": Kind(2, (0.0, 2.0), on="ledger"),
+    # A statement is given up after ten seconds.
+    "database-frozen": Kind(2, (2.0, 14.0), on="ledger"),
+    "database-sessions-ended": Kind(2, (0.0, 1.5), on="ledger"),
+}
+"""What happens to several couriers with one ledger."""
+ALL_KINDS: Final = KINDS | NODE_KINDS | SHARED_KINDS
+_IN_A_FILE: Final = frozenset({"ledger-locked", "ledger-full", "ledger-corrupt"})
+SHARED_DECK: Final = (
+    *(name for name, kind in SHARED_KINDS.items() for _ in range(kind.cards)),
+    *("service-killed", "service-killed", "service-frozen", "service-frozen"),
+    *(name for name in KINDS if name not in _IN_A_FILE),
+)
 NODE_DECK: Final = tuple(NODE_KINDS)
 BESIDE_NODES: Final = (
     *("node-killed", "node-stopped", "connections-closed", "service-killed", "service-killed"),
@@ -177,6 +192,7 @@ def draw(
     only: str | None = None,
     without: Collection[str] = (),
     cluster: bool = False,
+    replicas: int = 1,
 ) -> Schedule:
     """Draw a schedule.
 
@@ -187,17 +203,27 @@ def draw(
         only: the one kind of fault that there shall be.
         without: kinds that cannot be had here.
         cluster: begin with what happens to a node of one.
+        replicas: with more than one, begin with what happens to them and their ledger.
     """
     dice = random.Random(seed)  # noqa: S311  # dice, no secret
-    deck = [each for each in (NODE_DECK if cluster else DECK) if each not in without]
+    cards = NODE_DECK if cluster else DECK if replicas == 1 else SHARED_DECK
+    without = {*without, *(_IN_A_FILE if replicas > 1 else ())}
+    deck = [each for each in cards if each not in without]
     first = only or deck[seed % len(deck)]
     kinds = [first]
     if not ALL_KINDS[first].alone and only is None:
         # Most often one more: two at once is where surprises are.
-        cheap = [each for each in (BESIDE_NODES if cluster else CHEAP) if each not in without]
+        beside = BESIDE_NODES if cluster else CHEAP
+        if replicas > 1:
+            beside += ("database-killed", "database-sessions-ended", "service-killed")
+        cheap = [each for each in beside if each not in without]
         kinds += dice.choices(cheap, k=dice.choices(range(_MOST_FAULTS), (3, 5, 2))[0])
     length = dice.uniform(_FASTEST, _SLOWEST)
-    faults = sorted((_fault(dice, kind, length) for kind in kinds), key=lambda each: each.at)
+    struck = [_fault(dice, kind, length) for kind in kinds]
+    if cluster and struck[0].variant in NODES:
+        # Each node in its turn: this is drawn too seldom to be left to the dice.
+        struck[0] = replace(struck[0], variant=NODES[seed // len(deck) % len(NODES)])
+    faults = sorted(struck, key=lambda each: each.at)
     repeated = 0.0 if ALL_KINDS[first].alone else _REPEATED
     sendings = _sendings(dice, seed, commands, length, repeated)
     return Schedule(seed, tuple(sendings), tuple(faults))

@@ -69,6 +69,7 @@ class Asked:
     only: str | None
     without: frozenset[str]
     cluster: bool = False
+    replicas: int = 1
 
 
 def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
@@ -83,7 +84,7 @@ def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
     assert server is not None, "RabbitMQ is gone"
     try:
         with (
-            _broker(server, number, cluster=asked.cluster) as rabbit,
+            _broker(server, cluster=asked.cluster) as rabbit,
             tempfile.TemporaryDirectory(prefix="courier-campaign-") as directory,
         ):
             worker = _Worker(number, jobs, asked, rabbit, Path(directory))
@@ -94,10 +95,10 @@ def work(number: int, jobs: Jobs, asked: Asked, discover: bool) -> Done:
 
 
 @contextmanager
-def _broker(server: Path, number: int, *, cluster: bool) -> Iterator[Rabbit]:
+def _broker(server: Path, *, cluster: bool) -> Iterator[Rabbit]:
     """Have a broker: one node, or three, each in a network of its own."""
     if cluster:
-        with clustered(server, subnet=f"10.203.{100 + number}") as nodes:
+        with clustered(server, subnet=f"10.203.{os.getpid() % 256}") as nodes:
             yield ClusterRabbit(nodes)
         return
     node = PrivateNode(server)
@@ -167,12 +168,13 @@ class _Worker:
             only=self._asked.only,
             without=self._asked.without,
             cluster=self._asked.cluster,
+            replicas=self._asked.replicas,
         )
         if self._arena is None:
             self._arenas += 1
             directory = self._directory / f"arena-{self._arenas}"
             self._arena = await self._stack.enter_async_context(
-                arena(self._rabbit, directory, self._cluster)
+                arena(self._rabbit, directory, self._cluster, self._asked.replicas)
             )
         result = await run(self._arena, schedule)
         self.done.runs.append(result)

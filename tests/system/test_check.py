@@ -263,8 +263,8 @@ async def test_check_names_the_addresses_that_do_not_answer(stand: Stand) -> Non
     assert ["addresses"] == [what for what, each in found.items() if each["part"] == "broker"]
     user, _, place = stand.url.removeprefix("amqp://").partition("@")
     wrong = f"amqp://{user.split(':')[0]}:hunter2@{place}"
-    # The service would stop there, too: waiting does not make a password right.
-    _, found = await checked(stand, BROKER_URL=f"{wrong},{stand.url}")
+    # The service would not start, either: waiting does not make a password right.
+    _, found = await checked(stand, BROKER_URL=f"{stand.url},{wrong}")
     assert "failed" == found["addresses"]["state"]
     assert "refuses the login" in found["addresses"]["detail"]
 

@@ -261,12 +261,14 @@ async def test_a_story_can_be_read_from_its_lines_alone(
     assert licence(4) not in "\n".join(service.lines)
 
 
-async def test_health_says_ready_with_no_reasons(service: Service) -> None:
-    """Probes can tell a living from a ready service."""
+async def test_health_says_ready_with_no_reasons(service: Service, amqp_url: str) -> None:
+    """Probes can tell a living from a ready service; people, at which node of the broker it is."""
     async with http.visit(service.http) as client:
         live, ready = await client.get("/health/live"), await client.get("/health/ready")
     assert (200, 200) == (live.status_code, ready.status_code)
-    assert {"status": "ready", "reasons": []} == ready.json()
+    node = amqp_url.rpartition("@")[2].partition("/")[0]
+    connections = dict.fromkeys(("publishing", "consuming", "quarantine"), node)
+    assert {"status": "ready", "reasons": [], "broker": connections} == ready.json()
 
 
 async def test_licences_are_written_in_the_order_in_which_they_were_sent(

@@ -4,12 +4,18 @@ from collections import Counter
 
 from tests.campaign.__main__ import SCHEDULES, SEED
 from tests.campaign.faults import FAULTS, LIMITS, PROBES, probe_for
+from tests.campaign.nodes import NODE_FAULTS
 from tests.campaign.runs import Run, Struck, excuses, measure
 from tests.campaign.schedules import (
+    ALL_KINDS,
+    BESIDE_NODES,
     DECK,
     KINDS,
+    NODE_DECK,
+    NODE_KINDS,
     QUEUES,
     QUIET,
+    SHARED_KINDS,
     SMS,
     VOICE,
     Planned,
@@ -42,8 +48,18 @@ def test_another_seed_makes_another_schedule() -> None:
 
 def test_every_kind_of_fault_has_somebody_who_makes_it() -> None:
     """And nobody makes one that is never drawn."""
-    assert set(KINDS) == set(FAULTS) == set(DECK)
-    assert set(KINDS) >= {*LIMITS, *PROBES}
+    assert set(KINDS) == set(DECK)
+    assert {*KINDS, *SHARED_KINDS} == set(FAULTS)
+    assert set(NODE_KINDS) == set(NODE_FAULTS) == set(NODE_DECK)
+    assert set(ALL_KINDS) >= {*LIMITS, *PROBES, *BESIDE_NODES}
+
+
+def test_couriers_that_share_a_ledger_meet_what_happens_to_that() -> None:
+    """And nothing that happens to a file; each kind often."""
+    shared = [draw(seed, 10, replicas=3) for seed in range(150)]
+    times = Counter(fault.kind for schedule in shared for fault in schedule.faults)
+    assert set(FAULTS) - {"ledger-locked", "ledger-full", "ledger-corrupt"} == set(times)
+    assert {} == {kind: times[kind] for kind in SHARED_KINDS if times[kind] < 9}
 
 
 def test_every_kind_of_fault_happens_a_dozen_times() -> None:
@@ -57,6 +73,17 @@ def test_every_variant_of_a_fault_can_be_drawn() -> None:
     drawn = {(fault.kind, fault.variant) for seed in range(4000) for fault in draw(seed, 1).faults}
     expected = {(name, each) for name, kind in KINDS.items() for each in kind.variants}
     assert expected == drawn
+
+
+def test_a_campaign_on_a_cluster_breaks_each_node_in_every_way() -> None:
+    """That of most leaders, the courier's own, and one that is neither."""
+    drawn = {
+        (fault.kind, fault.variant)
+        for seed in range(SEED, SEED + 64)
+        for fault in draw(seed, 1, cluster=True).faults
+    }
+    expected = {(name, each) for name, kind in NODE_KINDS.items() for each in kind.variants}
+    assert expected == drawn & expected
 
 
 def test_a_campaign_sends_ten_thousand_commands() -> None:

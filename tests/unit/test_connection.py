@@ -8,7 +8,7 @@ from aio_pika.exceptions import AMQPError
 from structlog.testing import capture_logs
 from yarl import URL
 
-from service.topology.connection import Watch, closed, identity_of, underlay
+from service.topology.connection import Watch, closed, identity_of, node, shown, underlay
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:
@@ -127,3 +127,31 @@ def test_a_connection_that_is_lost_is_an_error_of_the_broker() -> None:
     """Whoever meets it in the middle of a reconnect knows what to do: it is no bug of ours."""
     with pytest.raises(AMQPError, match="is lost"):
         underlay(cast("AbstractRobustConnection", OURS))
+
+
+@pytest.mark.parametrize(
+    ("url", "names"),
+    [
+        ("amqp://u:canary@host/v?password=canary", ("host:5672", "host:5672/v")),
+        ("amqps://u:canary@host/", ("host:5671", "host:5671/")),
+        ("amqp://host:1/", ("host:1", "host:1/")),
+    ],
+)
+def test_a_node_is_named_by_host_and_port(url: str, names: tuple[str, str]) -> None:
+    """Nothing else of its address is told anywhere."""
+    assert names == (node(URL(url)), shown(URL(url)))
+
+
+async def test_each_node_that_does_not_answer_is_told_once() -> None:
+    """So that somebody learns of the second dead node before the third one dies."""
+    watch = Watch("consuming")
+    with capture_logs() as told:
+        for host in ("a", "b", "a", "c", "b"):
+            away = FakeConnection(close_called=False)
+            away.url = URL(f"amqp://u:canary@{host}/")
+            await watch.lost(cast("AbstractConnection", away), TimeoutError())
+    assert [
+        ("broker-connection-lost", "a:5672/", "no answer in time"),
+        ("broker-unreachable", "b:5672/", "no answer in time"),
+        ("broker-unreachable", "c:5672/", "no answer in time"),
+    ] == [(each["event"], each["broker"], each["reason"]) for each in told]
