@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test coverage soak campaign check lint dashboard contracts \
-  contracts-check requirements clean
+  contracts-check requirements sbom licences audit fuzz clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands;'
@@ -24,6 +24,11 @@ help:
 	@echo 'make contracts     contracts/asyncapi.yaml and the page of /docs anew, from the contracts'
 	@echo 'make contracts-check   whether they keep what their last published version promised'
 	@echo 'make requirements  pin the requirements in deploy/ anew'
+	@echo 'make fuzz          a million mutated messages through the decoder, a hundred thousand through'
+	@echo '                   the service; twenty minutes'
+	@echo 'make sbom          the bill of materials (CycloneDX), to standard output'
+	@echo 'make licences      deploy/LICENSES.md anew'
+	@echo 'make audit         look the requirements up among known vulnerabilities'
 	@echo 'make clean         remove what all this left here'
 	@echo
 	@echo 'Needs Python 3.11 or newer (PYTHON=python3.x chooses one). The first call sets up .venv.'
@@ -116,6 +121,20 @@ requirements: $(STAMP)
 	printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | \
 	uv pip compile pyproject.toml - --extra docker --group test $(PINNED) \
 	  --output-file $(LOCK) >/dev/null
+
+sbom: $(STAMP)
+	@$(BIN)/python -m deploy.supply.sbom
+
+licences: $(STAMP)
+	@$(BIN)/python -m deploy.supply.licences
+
+audit: $(STAMP)
+	@$(BIN)/python -m deploy.supply.audit
+
+# The reports stand in tests/fuzz/report; FUZZ='--seed 500' makes other messages.
+fuzz: $(STAMP)
+	@$(TESTING) tests.fuzz --decoder 1000000 $(FUZZ)
+	@$(TESTING) tests.fuzz --service 100000 $(FUZZ)
 
 clean:
 	rm -rf $(VENV) .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

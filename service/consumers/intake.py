@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, cast
 
+from aio_pika import DeliveryMode
 from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
@@ -90,6 +91,7 @@ class Intake:
         settle: Callable[[Delivery], Awaitable[None]],
     ) -> None:
         """Build the two consuming connections; `connect` opens the first."""
+        takes_any_delivery_mode()
         self._settle = settle
         self._running: set[asyncio.Task[object]] = set()
         self._owner: AbstractQueue | None = None
@@ -244,3 +246,16 @@ async def _cancel(subscriber: RabbitSubscriber) -> None:
         except asyncio.CancelledError:
             if told_to_stop():
                 raise
+
+
+def takes_any_delivery_mode() -> None:
+    """Have aio-pika take a delivery mode that AMQP does not know, which RabbitMQ 4 passes on.
+
+    Otherwise it raises before anybody sees the message: never acked, never answered, and one place
+    less in the prefetch window for good.
+    """
+
+    def known(_: type[DeliveryMode], mode: object) -> DeliveryMode | None:
+        return DeliveryMode.PERSISTENT if isinstance(mode, int) else None
+
+    DeliveryMode._missing_ = classmethod(known)  # type: ignore[assignment,method-assign]

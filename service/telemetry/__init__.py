@@ -41,6 +41,7 @@ _QUIET = {
     # They log a traceback per running handler for each lost connection; we log the loss once.
     "aio_pika": logging.CRITICAL,
     "aiormq": logging.CRITICAL,
+    "pamqp": logging.CRITICAL,  # repeats the names of a stranger's headers when they are too long
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
     "aiosqlite": logging.WARNING,

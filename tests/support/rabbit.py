@@ -144,6 +144,14 @@ class Rabbit:
         """Ask the management plugin's HTTP API for whatever else it knows."""
         return self._ask("GET", path).json()
 
+    @contextmanager
+    def asked_by(self, user: str, password: str) -> Iterator[httpx.Client]:
+        """Give the management API as another user has it."""
+        with httpx.Client(
+            base_url=self._http.base_url, auth=(user, password), verify=http.NO_AUTHORITY
+        ) as client:
+            yield client
+
     def close(self) -> None:
         self._http.close()
 

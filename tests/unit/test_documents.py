@@ -14,11 +14,13 @@ DOCUMENTS: Final = sorted(
     for path in [
         *ROOT.glob("*.md"),
         *ROOT.glob("*/*.md"),
-        *ROOT.glob("tests/campaign/report/**/*.md"),
+        *ROOT.glob("deploy/kubernetes/*.md"),
+        *ROOT.glob("tests/*/report/**/*.md"),
     ]
     if ".venv" not in path.parts
 )
 OPERATIONS: Final = (ROOT / "deploy/OPERATIONS.md").read_text("utf-8")
+THREATS: Final = (ROOT / "deploy/SECURITY.md").read_text("utf-8")
 ROW: Final = re.compile(r"^\| (`COURIER_.*?) \| (.*?) \|", re.MULTILINE)
 
 
@@ -72,3 +74,50 @@ def test_every_default_is_the_one_in_the_table() -> None:
             shown[name] = listed.removesuffix(".0")
     assert 15 <= len(told)
     assert told == shown
+
+
+def threats(text: str) -> list[list[str]]:
+    """The tests that each row under the threats names."""
+    _, _, below = text.partition("## Threats, and their tests")
+    rows = [line for line in below.partition("\n## ")[0].splitlines() if line.startswith("| ")]
+    return [
+        re.findall(r"`([^`]+::[^`]+)`", row) for row in rows if not row.startswith("| threat |")
+    ]
+
+
+def missing(text: str) -> list[str]:
+    """What is wrong with the rows: no test, or one that is not there."""
+    found = []
+    for number, named in enumerate(threats(text)):
+        found += [] if named else [f"row {number} names no test"]
+        for each in named:
+            path, _, name = each.partition("::")
+            file = ROOT / path
+            if not (file.name.startswith("test_") and file.exists()) or not re.search(
+                rf"^(?:async )?def {name}\(", file.read_text("utf-8"), re.MULTILINE
+            ):
+                found.append(each)
+    return found
+
+
+def test_every_threat_has_its_test() -> None:
+    """A row of the threat model names at least one, and each one is there."""
+    assert 30 <= len(threats(THREATS))
+    assert [] == missing(THREATS)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "by hand",
+        "`tests/unit/test_documents.py::test_nothing`",
+        "`tests/unit/test_nowhere.py::test_every_threat_has_its_test`",
+        "`tests/unit/making.py::body`",
+    ],
+)
+def test_a_threat_without_a_test_is_found(cell: str) -> None:
+    """Shown for each way in which a name says nothing."""
+    head = "## Threats, and their tests\n\n| threat | what | test |\n|---|---|---|\n"
+    there = "`tests/unit/test_documents.py::test_every_threat_has_its_test`"
+    assert [] == missing(f"{head}| a | b | {there} |\n\n## What is accepted\n| a | b | c |\n")
+    assert 1 == len(missing(f"{head}| a | b | {cell} |\n"))

@@ -11,8 +11,9 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.consumers.telling import parked_copy
 from service.telemetry import about, configure, heard_by, log, redact, redaction
-from tests.unit.making import LICENSE
+from tests.unit.making import LICENSE, delivery
 
 Lines: TypeAlias = Callable[[], list[dict[str, Any]]]
 CANARY: Final = "canary"
@@ -89,6 +90,12 @@ def test_a_librarys_message_has_a_slug_of_its_own(lines: Lines) -> None:
 def test_a_lost_connection_is_not_told_by_the_library(library: str, lines: Lines) -> None:
     """A traceback per delivery helps nobody; we tell the loss once."""
     logging.getLogger(library).error("lost")
+    assert [] == lines()
+
+
+def test_a_strangers_header_is_not_told_by_the_library(lines: Lines) -> None:
+    """A name that is longer than AMQP allows is cut by the library, which would repeat it."""
+    parked_copy(delivery({"n" * 200: 1}), "not-json", "courier.query-devices").properties.marshal()
     assert [] == lines()
 
 

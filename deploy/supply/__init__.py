@@ -1,0 +1,1 @@
+"""What is shipped: `sbom` lists it, `licences` says under which terms, `audit` looks it up."""
