@@ -20,6 +20,12 @@ def simulate(
     ] = Path("simulated"),
     fortiauthenticators: Annotated[int, typer.Option(min=0, help="How many, fac-1 ...")] = 1,
     fortivoices: Annotated[int, typer.Option(min=0, help="How many, fvc-1 ...")] = 1,
+    host: Annotated[
+        str,
+        typer.Option(
+            help="The name or address on which they listen, and by which the inventory calls them."
+        ),
+    ] = "127.0.0.1",
     port: Annotated[
         list[int] | None,
         typer.Option(
@@ -41,7 +47,7 @@ def simulate(
         typer.Option(help="A TOML file that says what happens to them at which second."),
     ] = None,
 ) -> None:
-    """Play a FortiAuthenticator and a FortiVoice over HTTPS on this machine.
+    """Play a FortiAuthenticator and a FortiVoice over HTTPS, on this machine unless told.
 
     They behave as the vendor's documents say, keep books of what was done to them and can be told
     to misbehave, on the control page or by a script. Run the service against them with
@@ -51,6 +57,7 @@ def simulate(
         simulator = Simulator(
             fortiauthenticators=fortiauthenticators,
             fortivoices=fortivoices,
+            host=host,
             ports=port or [],
             control_port=control_port,
             latency=latency,

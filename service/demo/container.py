@@ -59,7 +59,7 @@ class ContainerNode:
         self._given_up = given_up
         self._wait = wait
         self._password = secrets.token_hex(16)
-        self._container = container or _new_container(image)
+        self._container = container or new_container(image)
         self._container.with_envs(
             RABBITMQ_DEFAULT_USER=_USER,
             RABBITMQ_DEFAULT_PASS=self._password,
@@ -152,7 +152,8 @@ class ContainerNode:
         return bytes(log).decode(errors="replace")
 
 
-def _new_container(image: str) -> "DockerContainer":
+def new_container(image: str) -> "DockerContainer":
+    """Describe a container by testcontainers; nothing is started by that."""
     # Its helper container, which cleans up after us, is one more image to pull.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
     testcontainers = _package("testcontainers.core.container")

@@ -105,9 +105,8 @@ class Member(PrivateNode):
                 f"cluster_formation.classic_config.nodes.1 = {self._first.name}",
                 f"cluster_formation.classic_config.nodes.2 = {self.name}",
             ]
-        path = self._home / "rabbitmq.conf"
-        with path.open("a", encoding="ascii") as settings:
-            settings.write("\n".join(more) + "\n")
+        path = self._home / "conf.d" / "90-cluster.conf"
+        path.write_text("\n".join(more) + "\n", encoding="ascii")
 
     def _environment(self) -> dict[str, str]:
         interface = "-kernel inet_dist_use_interface {" + self.place.host.replace(".", ",") + "}"
