@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from aio_pika.exceptions import AMQPError
 
-from service.appliances.credentials import Rules
 from service.appliances.http import Http
 from service.appliances.inventory import Inventory, Limits
 from service.consumers.intake import Intake
@@ -57,8 +56,6 @@ LAST_WORDS = 4.0
 """Seconds beyond the drain that closing everything may take."""
 LAST_MOMENT = 1.0
 """Seconds for work whose delivery is gone already, before the ledger is closed."""
-DOUBT = 3.0
-"""Seconds before new sessions that are refused at once mean that a permission is missing."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ async def running(
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(traces.exported())
         tls = settings.broker_tls()
-        inventory = Inventory.load(settings.appliances_file, limits_of(settings), http=parts.http)
+        inventory = Inventory.load(settings.appliances_file, Limits.of(settings), http=parts.http)
         stack.push_async_callback(inventory.close)
         counted = Counted(inventory)
         stack.enter_context(heard_by(counted.hear))
@@ -178,20 +175,6 @@ async def running(
         log.info("service-ready", http=web.address)
         yield Watchdog(not_ready, settings.watchdog_timeout)
         log.info("service-stopping")
-
-
-def limits_of(settings: Settings) -> Limits:
-    """Say what the courier allows itself at each appliance."""
-    return Limits(
-        rules=Rules(
-            cooldown=settings.credentials_cooldown,
-            idle=settings.session_idle,
-            logins=settings.login_budget,
-            doubt=DOUBT,
-        ),
-        breaker_failures=settings.breaker_failures,
-        share=max(1, settings.prefetch // 4),
-    )
 
 
 @contextmanager

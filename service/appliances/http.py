@@ -7,25 +7,23 @@ not a lost answer. Nothing is sent again here but a read whose kept-alive connec
 from __future__ import annotations
 
 import asyncio
-import os
-import ssl
 import time
 from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, TypeAlias
 
-import h11
-import httpcore
 import httpx
 
 from service.appliances.answers import Answer, Kind, Meaning, clock_skew, problem, unexpected
 from service.appliances.breaker import Breaker
+from service.appliances.foreign import FOREIGN, NOT_SENT, reason
 from service.appliances.ports import MAX_WAIT, NotSent
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from service.telemetry import log, traces
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
@@ -37,27 +35,8 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
-FOREIGN = (
-    *(httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, httpx.CookieConflict),
-    *(httpcore.ConnectionNotAvailable, h11.ProtocolError, OSError, UnicodeError),
-)
-"""What httpx raises, or lets through from below; nothing of it leaves this module."""
-
 _NO_STATUS = 600
-_OTHER_NAME = frozenset({62, 64})
-"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
 _MAY_ASK_FOR_REST = frozenset({429, 503})
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-    httpcore.ConnectionNotAvailable,
-)
-"""What httpx's own transport raises only before a request has left."""
 
 
 class Http:
@@ -266,12 +245,12 @@ class Http:
 
     def _translate(self, error: Exception, operation: Operation) -> CommandError:
         """Say what an exception of httpx means for the one who asked."""
-        reason = _reason(error)
-        if isinstance(error, _NOT_SENT):
-            return NotSent(f"{self.name} cannot be reached: {reason}")
+        why = reason(error)
+        if isinstance(error, NOT_SENT):
+            return NotSent(f"{self.name} cannot be reached: {why}")
         if operation.kind is Kind.WRITE:
-            return AnswerLost(Code.UNREACHABLE, self._lost(reason))
-        return Failed(Code.UNREACHABLE, self._lost(reason))
+            return AnswerLost(Code.UNREACHABLE, self._lost(why))
+        return Failed(Code.UNREACHABLE, self._lost(why))
 
     def _too_long(self, answer: Answer) -> CommandError:
         why = unexpected(f"is larger than {MAX_ANSWER_BYTES} bytes", answer.status)
@@ -279,8 +258,8 @@ class Http:
             return AnswerLost(why.code, why.message, status=why.status)
         return why
 
-    def _lost(self, reason: str) -> str:
-        return f"no answer from {self.name}: {reason}"
+    def _lost(self, why: str) -> str:
+        return f"no answer from {self.name}: {why}"
 
 
 def _note_status(status: int) -> None:
@@ -298,20 +277,3 @@ async def _read(response: httpx.Response) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _reason(error: Exception) -> str:
-    """Find the sentence that helps: what TLS or the operating system said, else the kind."""
-    if isinstance(error, httpx.TimeoutException | TimeoutError):
-        return "timed out"
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            key = "url" if cause.verify_code in _OTHER_NAME else "ca_file"
-            return f"its certificate is not trusted ({cause.verify_message}); see {key}"
-        if isinstance(cause, OSError) and cause.strerror:
-            # asyncio puts the address where the reason belongs.
-            is_asyncio = cause.errno and cause.strerror.startswith("Connect call failed")
-            return os.strerror(cause.errno or 0) if is_asyncio else cause.strerror
-        cause = cause.__cause__ or cause.__context__
-    return str(error) or type(error).__name__

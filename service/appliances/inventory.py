@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from service.appliances.credentials import Rules
 from service.appliances.entries import Known, read_inventory
 from service.appliances.fortiauthenticator import FortiAuthenticator
 from service.appliances.fortivoice import FortiVoice
@@ -24,11 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
     from pathlib import Path
 
-    from service.appliances.credentials import Rules
     from service.appliances.ports import Appliance
+    from service.settings import Settings
 
 WATCH_INTERVAL = 2.0
 """Seconds between two looks at the inventory file."""
+DOUBT = 3.0
+"""Seconds before new sessions that are refused at once mean that a permission is missing."""
 _LONG = 2
 """Commands that may be at an appliance at once which stay for long."""
 _KINDS: dict[str, type[FortiAuthenticator | FortiVoice]] = {
@@ -50,6 +53,20 @@ class Limits:
     rules: Rules
     breaker_failures: int
     share: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Take them from the settings."""
+        return cls(
+            rules=Rules(
+                cooldown=settings.credentials_cooldown,
+                idle=settings.session_idle,
+                logins=settings.login_budget,
+                doubt=DOUBT,
+            ),
+            breaker_failures=settings.breaker_failures,
+            share=max(1, settings.prefetch // 4),
+        )
 
 
 @dataclass(frozen=True, eq=False)

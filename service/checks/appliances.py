@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from yarl import URL
 
-from service.app import limits_of
 from service.appliances.entries import read_inventory
-from service.appliances.inventory import Inventory
+from service.appliances.inventory import Inventory, Limits
 from service.appliances.ports import VoiceLicensing
 from service.checks import Finding, State
 from service.errors import CommandError, ConfigurationError
@@ -43,7 +42,7 @@ async def look(settings: Settings) -> list[Finding]:
     """Log into every appliance once; those that refuse it are not asked twice either."""
     try:
         entries = read_inventory(settings.appliances_file)
-        inventory = Inventory.load(settings.appliances_file, limits_of(settings))
+        inventory = Inventory.load(settings.appliances_file, Limits.of(settings))
     except ConfigurationError as error:
         return [Finding("appliances", "inventory", State.FAILED, str(error))]
     if not entries:

@@ -1,7 +1,7 @@
 """RabbitMQ in Docker, by testcontainers, which is an optional package (extra `docker`).
 
-Whether Docker is of any use here is found out quickly: a client without a daemon is common, and
-so is a daemon that can reach no registry.
+Whether Docker is of any use is found out quickly: a client without a daemon is common, and so is a
+daemon that can reach no registry.
 """
 
 import importlib

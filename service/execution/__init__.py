@@ -5,7 +5,7 @@
 - `ending`: how a command ends, stored before it is told.
 - `plans`: which handler, port and result belong to which command.
 - `intent`: the ledger as a handler sees it; `pages`: whoever asked, as it sees them.
-- `line`: the order of licence writes at each appliance.
+- `line`: the order of licence writes at each appliance; `delays`: when one comes back.
 - `flight`: the work runs in tasks that no delivery owns; a redelivery joins them.
 """
 
@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from service.appliances.visit import Visit, visit
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
+from service.execution.delays import Delays
 from service.execution.ending import Endings, out_of_time, undetermined
 from service.execution.intent import LedgerIntent
 from service.execution.line import Lines
@@ -101,7 +102,7 @@ class Execution:
         self._endings = Endings(ledger, source)
         self._source = source
         self._tell = tell
-        self._delays = retry_delays
+        self._delays = Delays(tuple(retry_delays))
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
         self._lines = Lines()
@@ -246,15 +247,14 @@ class Execution:
         received, plan, intent = run.received, run.plan, run.intent
         if intent.open:
             left = self._recovery_ttl - intent.age
-            # Who only waited for a slot has not read back yet, and others wait for the intent.
-            turn = self._delays[0 if isinstance(error, Waiting) else -1]
-            delay = self._delay(error.retry_after or turn)
+            has_looked = not isinstance(error, Waiting)
+            delay = self._delays.reading_back(error.retry_after, has_looked=has_looked)
         else:
             left = (self.deadline(received) - now()).total_seconds()
             if isinstance(error, Waiting):
-                delay = self._pause(received, error, left)
+                delay = self._delays.pause(received, error, left)
             else:
-                delay = self._turn(error, attempts, left)
+                delay = self._delays.turn(attempts, left, error.retry_after)
         if delay < left:
             log.info(
                 "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
@@ -272,33 +272,6 @@ class Execution:
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
         return await self._endings.end(received, plan, outcome, attempts, run.pages.streamed)
-
-    def _turn(self, error: CommandError, attempts: int, left: float) -> int:
-        """Choose the delay whose turn it is, or a longer one where the appliance asks for that.
-
-        Whatever it asks for does not end a command that has time for one more try.
-        """
-        turn = self._delays[min(max(attempts - 1, 0), len(self._delays) - 1)]
-        asked = self._delay(max(error.retry_after or 0, turn))
-        return turn if turn <= left < asked else asked
-
-    def _delay(self, seconds: float) -> int:
-        """Choose the smallest configured delay that is not shorter, or the longest there is."""
-        fitting = [delay for delay in self._delays if delay >= seconds]
-        return min(fitting, default=max(self._delays))
-
-    def _pause(self, received: Received, error: Waiting, left: float) -> int:
-        """Choose how long to wait for something; a look that comes too early costs nothing.
-
-        For a place at the appliance: always as short as can be, or those who have waited longest
-        would come least often. For what a person or the appliance must end: never longer than the
-        command has waited already, nor than the appliance asked for, nor past its time.
-        """
-        if error.code is Code.BUSY and not isinstance(error, IntentOpen):
-            return self._delays[0]
-        waited = (now() - received.received_at).total_seconds()
-        longest = min(waited if error.retry_after is None else error.retry_after, left)
-        return max((delay for delay in self._delays if delay <= longest), default=self._delays[0])
 
     def _may_be_lost(self, received: Received, plan: Plan) -> bool:
         """Tell a write that an earlier ledger may have known: it is never run on a guess."""

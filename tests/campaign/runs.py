@@ -17,6 +17,7 @@ from tests.campaign.faults import FAULTS, LIMITS, Missed, probe_for
 from tests.campaign.keeper import WATCHDOG, Told
 from tests.campaign.nodes import NODE_FAULTS
 from tests.campaign.schedules import ALL_KINDS, SHARED_KINDS, Planned, Schedule
+from tests.campaign.shared import SHARED_FAULTS
 from tests.support.eventlog import defects
 from tests.support.workflow import Heard, schema_of
 
@@ -141,7 +142,7 @@ async def _strike(arena: Arena, planned: Planned, began: float, result: Run) -> 
             probing.append(asyncio.create_task(arena.probe(*probe_for(planned))))
 
         try:
-            await (FAULTS | NODE_FAULTS)[planned.kind](arena, planned, healed)
+            await (FAULTS | NODE_FAULTS | SHARED_FAULTS)[planned.kind](arena, planned, healed)
         finally:
             if probing:
                 asked, struck.recovered_after = await probing[0]

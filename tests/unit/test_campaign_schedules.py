@@ -23,6 +23,7 @@ from tests.campaign.schedules import (
     draw,
     wish,
 )
+from tests.campaign.shared import SHARED_FAULTS
 
 ALL = [draw(seed, 50) for seed in range(SEED, SEED + SCHEDULES)]
 """What `make campaign` does unless it is asked for something else."""
@@ -48,8 +49,8 @@ def test_another_seed_makes_another_schedule() -> None:
 
 def test_every_kind_of_fault_has_somebody_who_makes_it() -> None:
     """And nobody makes one that is never drawn."""
-    assert set(KINDS) == set(DECK)
-    assert {*KINDS, *SHARED_KINDS} == set(FAULTS)
+    assert set(KINDS) == set(FAULTS) == set(DECK)
+    assert set(SHARED_KINDS) == set(SHARED_FAULTS)
     assert set(NODE_KINDS) == set(NODE_FAULTS) == set(NODE_DECK)
     assert set(ALL_KINDS) >= {*LIMITS, *PROBES, *BESIDE_NODES}
 
@@ -58,7 +59,9 @@ def test_couriers_that_share_a_ledger_meet_what_happens_to_that() -> None:
     """And nothing that happens to a file; each kind often."""
     shared = [draw(seed, 10, replicas=3) for seed in range(150)]
     times = Counter(fault.kind for schedule in shared for fault in schedule.faults)
-    assert set(FAULTS) - {"ledger-locked", "ledger-full", "ledger-corrupt"} == set(times)
+    assert {*FAULTS, *SHARED_FAULTS} - {"ledger-locked", "ledger-full", "ledger-corrupt"} == set(
+        times
+    )
     assert {} == {kind: times[kind] for kind in SHARED_KINDS if times[kind] < 9}
 
 

@@ -181,7 +181,7 @@ HARMLESS: Final = {
     *("Route", "Forecast", "Selection"),
     *("_File", "_Said", "_Flight", "_Station", "Exchange", "Queue", "Count", "Parts"),
     *("Place", "Followed", "Line", "Look", "Minute", "Sources", "Standing", "_Held", "_Story"),
-    *("QueryApplianceStatus", "Part", "_Pages", "_Refusals", "_Run"),
+    *("QueryApplianceStatus", "Part", "_Pages", "_Refusals", "_Run", "Delays"),
     "_Message",  # has one, and never leaves the function that makes it
 }
 """What has no secret in it, by what it is for."""
