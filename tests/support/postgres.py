@@ -79,6 +79,11 @@ class PrivatePostgres:
                 raise TimeoutError((self._directory / "log").read_text()[-2000:])
             time.sleep(0.05)
 
+    @property
+    def pid(self) -> int:
+        """The server, while it runs; each connection is a child of it."""
+        return self._process.pid if self._process else 0
+
     def kill(self) -> None:
         """End it at once, with every session, as a power cut would."""
         self._signal(signal.SIGKILL)
