@@ -146,12 +146,12 @@ class Watch:
         """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
         self._up.clear()
         self.was_lost = True
-        if connection is None or connection.close_called:
-            return  # we closed it ourselves
+        if connection is None:
+            return  # it is gone, with all who waited for it
         _unblock(connection)
         where = _where(connection)
-        if where in self._told:
-            return
+        if connection.close_called or where in self._told:
+            return  # we closed it ourselves, or it is no news
         silent = error is None or isinstance(error, asyncio.CancelledError)
         reason = "no heartbeat from the broker" if silent else why(error)
         if self._told:

@@ -42,18 +42,21 @@ async def connect(addresses: Sequence[URL], tls: ssl.SSLContext | None) -> Roami
         tls: for `amqps://`.
 
     Raises:
-        ConfigurationError: a node refuses the user, the password or the virtual host.
+        ConfigurationError: a node refuses the user or the password, or all the virtual host.
     """
     order = deque(random.sample(addresses, len(addresses)))
     pause, told = RETRY_PAUSE, False
     while True:
+        refusals = 0
         for _ in addresses:
             try:
                 return await opened(list(order), tls)
             except (AuthenticationError, ProbableAuthenticationError) as error:
                 raise _refused_login(order[0], error) from None
             except (AMQPError, OSError, TimeoutError) as error:
-                if _is_final(error):
+                # A node that has only just begun may not have its virtual hosts yet: others have.
+                refusals += _is_final(error)
+                if refusals == len(addresses):
                     raise ConfigurationError(
                         f"COURIER_BROKER_URL: {shown(order[0])} refuses the connection: {error}"
                     ) from None

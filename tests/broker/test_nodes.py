@@ -43,7 +43,8 @@ def addresses(amqp_url: str, links: Sequence[Link]) -> list[URL]:
 
 async def test_a_start_takes_whichever_node_answers(addresses: list[URL]) -> None:
     """However many do not, and wherever they stand in the list."""
-    connection = await connect([NOBODY, addresses[0], NOBODY], None)
+    beginning = addresses[1].with_path("/not-there-yet")
+    connection = await connect([NOBODY, beginning, addresses[0], NOBODY, beginning], None)
     async with connection:
         assert f"127.0.0.1:{addresses[0].port}" == node_of(connection)
 
