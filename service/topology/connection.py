@@ -239,8 +239,9 @@ def identity_of(connection: AbstractConnection) -> str:
 
 def node_of(connection: AbstractConnection) -> str:
     """Say where a connection leads to; nothing while it is lost, or not restored yet."""
-    roams = isinstance(connection, Roaming)
-    stands = connection.is_whole if roams else connection.connected.is_set()
+    stands = connection.connected.is_set()
+    if isinstance(connection, Roaming):
+        stands = connection.is_whole
     return node(cast("aio_pika.Connection", connection).url) if stands else ""
 
 
