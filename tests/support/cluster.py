@@ -286,7 +286,9 @@ def ask(member: Member, path: str, method: str = "GET", *, json: object = None) 
     parts = urlsplit(member.api)
     url = urlunsplit((parts.scheme, f"{parts.hostname}:{parts.port}", f"/api/{path}", "", ""))
     with httpx.Client(
-        auth=(parts.username or "", parts.password or ""), verify=http.NO_AUTHORITY, timeout=_ANSWER
+        auth=(parts.username or "", parts.password or ""),
+        verify=http.NO_AUTHORITY,
+        timeout=_ANSWER if method == "GET" else _PATIENCE,
     ) as client:
         return client.request(method, url, json=json).raise_for_status()
 
