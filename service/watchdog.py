@@ -26,7 +26,7 @@ class Halves:
     """Notices when a connection stays lost though another one to the same broker stands.
 
     The broker is there, then, so the lost one will not come back: seen once with aio-pika 10.2.1,
-    after a queue of the connection had been deleted and the broker had ended it.
+    which waited for itself (`topology.connection.Channel`). Whatever else there may be ends here.
 
     Args:
         connected: where each connection leads to, by its name; empty while it is lost.

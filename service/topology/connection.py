@@ -64,6 +64,7 @@ class Roaming(aio_pika.RobustConnection):
 
     Attributes:
         identity: see `identity_of`; empty before it was ever connected.
+        is_whole: it stands, with channels, queues and consumers.
         restore_timeout: seconds for channels, queues and consumers on a new connection.
     """
 
@@ -78,6 +79,7 @@ class Roaming(aio_pika.RobustConnection):
         super().__init__(addresses[0], ssl_context=tls, reconnect_interval=RETRY_PAUSE)
         self._addresses = deque(addresses)
         self.identity = ""
+        self.is_whole = False
 
     @property
     def addresses(self) -> list[URL]:
@@ -86,6 +88,7 @@ class Roaming(aio_pika.RobustConnection):
 
     async def _on_connection_close(self, closing: asyncio.Future[object]) -> None:
         """Be told that it was lost; a try that failed comes here, too."""
+        self.is_whole = False
         try:
             await super()._on_connection_close(closing)
         finally:
@@ -98,6 +101,7 @@ class Roaming(aio_pika.RobustConnection):
             self._recognise()
             async with asyncio.timeout(self.restore_timeout):
                 await super()._on_connected()
+            self.is_whole = self.connected.is_set()
         except (AMQPConnectionError, TimeoutError) as error:
             # aio-pika tries again, but only when the connection has ended.
             if self.transport is not None:
@@ -146,12 +150,12 @@ class Watch:
         """Be told by aio-pika that it closed; failed tries to reconnect come here too."""
         self._up.clear()
         self.was_lost = True
-        if connection is None or connection.close_called:
-            return  # we closed it ourselves
+        if connection is None:
+            return  # it is gone, with all who waited for it
         _unblock(connection)
         where = _where(connection)
-        if where in self._told:
-            return
+        if connection.close_called or where in self._told:
+            return  # we closed it ourselves, or it is no news
         silent = error is None or isinstance(error, asyncio.CancelledError)
         reason = "no heartbeat from the broker" if silent else why(error)
         if self._told:
@@ -234,9 +238,11 @@ def identity_of(connection: AbstractConnection) -> str:
 
 
 def node_of(connection: AbstractConnection) -> str:
-    """Say where a connection leads to; nothing while it is lost."""
-    url = cast("aio_pika.Connection", connection).url
-    return node(url) if connection.connected.is_set() else ""
+    """Say where a connection leads to; nothing while it is lost, or not restored yet."""
+    stands = connection.connected.is_set()
+    if isinstance(connection, Roaming):
+        stands = connection.is_whole
+    return node(cast("aio_pika.Connection", connection).url) if stands else ""
 
 
 def shown(address: URL) -> str:

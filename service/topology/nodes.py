@@ -18,7 +18,7 @@ from aio_pika.exceptions import AMQPError
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology.connection import RETRY_PAUSE, closed, identity_of, opened, shown, why
-from service.topology.refusal import refusal
+from service.topology.refusal import is_of_virtual_host, refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -42,17 +42,22 @@ async def connect(addresses: Sequence[URL], tls: ssl.SSLContext | None) -> Roami
         tls: for `amqps://`.
 
     Raises:
-        ConfigurationError: a node refuses us, or we do not trust it: see `refusal`.
+        ConfigurationError: a node refuses us, or all of them the virtual host, or we do not trust
+            one: see `refusal`.
     """
     order = deque(random.sample(addresses, len(addresses)))
     pause, told = RETRY_PAUSE, False
     while True:
+        refusals = 0
         for _ in addresses:
             try:
                 return await opened(list(order), tls)
             except (AMQPError, OSError, TimeoutError) as error:
                 if refused := await asyncio.to_thread(refusal, order[0], error, tls):
-                    raise ConfigurationError(refused) from None
+                    # A node that has only just begun may not have its virtual hosts: others have.
+                    refusals += 1
+                    if refusals == len(addresses) or not is_of_virtual_host(error):
+                        raise ConfigurationError(refused) from None
                 if not told:
                     log.warning("broker-unreachable", broker=shown(order[0]), reason=why(error))
                 order.rotate(-1)
@@ -72,7 +77,8 @@ async def look_at_others(connection: Roaming, tls: ssl.SSLContext | None) -> Non
         others, await asyncio.gather(*(_glance(each, tls) for each in others)), strict=True
     ):
         if isinstance(found, BaseException):
-            if refused := await asyncio.to_thread(refusal, address, found, tls):
+            refused = await asyncio.to_thread(refusal, address, found, tls)
+            if refused and not is_of_virtual_host(found):
                 raise ConfigurationError(refused)
             log.warning("broker-unreachable", broker=shown(address), reason=why(found))
         elif found != connection.identity:

@@ -46,12 +46,16 @@ def refusal(address: URL, error: BaseException, tls: ssl.SSLContext | None) -> s
         return login_refusal(address, "it does not offer this kind of login")
     if isinstance(error, ProbableAuthenticationError):
         return login_refusal(address, str(error))
-    # A virtual host that is not there or not allowed: waiting will not bring it.
-    if any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost")):
+    if is_of_virtual_host(error):
         return f"{_URL}: {where} refuses the connection: {error}"
     if address.scheme == "amqps" and tls is not None:
         return _of_tls(where, _look_again(address, tls))
     return None
+
+
+def is_of_virtual_host(error: BaseException) -> bool:
+    """Tell one that is not there or not allowed: waiting will not bring it."""
+    return any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
 
 
 def _look_again(address: URL, tls: ssl.SSLContext) -> BaseException | None:

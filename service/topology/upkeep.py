@@ -107,4 +107,6 @@ class Upkeep:
         if missing and missing != self._unconsumed:
             log.warning("consumer-missing", queues=sorted(missing))
         self._unconsumed = missing
+        if missing:
+            self._hurry.set()  # it may be over at once, and must not be believed any longer
         return counts

@@ -7,7 +7,7 @@ three real ones make of being killed stands in tests/broker/test_cluster.py.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from typing import ClassVar, Final
+from typing import ClassVar, Final, cast
 
 import aio_pika
 import pytest
@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from yarl import URL
 
 from service.errors import ConfigurationError
-from service.topology.connection import Channel, Roaming, Watch, node_of, opened
+from service.topology.connection import Channel, Roaming, Watch, node, node_of, opened
 from service.topology.nodes import connect, look_at_others
 from tests.campaign.proxy import DIRECTIONS, Link
 from tests.support.rabbit import Rabbit
@@ -43,7 +43,8 @@ def addresses(amqp_url: str, links: Sequence[Link]) -> list[URL]:
 
 async def test_a_start_takes_whichever_node_answers(addresses: list[URL]) -> None:
     """However many do not, and wherever they stand in the list."""
-    connection = await connect([NOBODY, addresses[0], NOBODY], None)
+    beginning = addresses[1].with_path("/not-there-yet")
+    connection = await connect([NOBODY, beginning, addresses[0], NOBODY, beginning], None)
     async with connection:
         assert f"127.0.0.1:{addresses[0].port}" == node_of(connection)
 
@@ -135,7 +136,8 @@ class Hanging(Channel):
     where: ClassVar[str]
 
     async def restore(self, channel: object = None) -> None:
-        if node_of(self._connection) == self.where:
+        connection = cast("Roaming", self._connection)
+        if connection.connected.is_set() and node(connection.url) == self.where:
             await asyncio.Event().wait()
         await super().restore(channel)
 

@@ -34,8 +34,8 @@ LIMITS: Final = {
     "broker-killed": 5.0,
     "broker-killed-in-alarm": 5.0,
     "service-killed": 3.0,
-    "node-killed": 10.0,
-    "node-stopped": 10.0,
+    "node-killed": 15.0,
+    "node-stopped": 15.0,
 }
 """Seconds from the instant of healing to the result of a command that is sent then."""
 PROBES: Final = {

@@ -7,16 +7,21 @@ it is mended. Only one is broken at a time, and the next one not before all of t
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 from urllib.parse import quote
+
+import httpx
 
 from tests.campaign.arena import Arena
 from tests.campaign.faults import Fault, Healed
 from tests.campaign.schedules import Planned
+from tests.support import http
 from tests.support.cluster import Cluster, Member
 from tests.support.wait import until
 
 _COMES_BACK: Final = 20.0
+_BETWEEN: Final = 0.1
 
 
 def _on_a_node(
@@ -51,25 +56,31 @@ NODE_FAULTS: Final[dict[str, Fault]] = {
 
 async def _chosen(arena: Arena, cluster: Cluster, which: str) -> Member:
     """Find the node that leads most of the courier's queues, the courier's own, or another."""
-    rabbit, vhost = arena.rabbit, quote(arena.vhost, safe="")
-
-    def connected() -> str | None:
-        found = rabbit.ask(f"vhosts/{vhost}/connections")
-        ours = [each for each in found if each.get("user_provided_name") == "courier consuming"]
-        return ours[0]["node"] if ours else None
-
-    own = await until(connected, patience=_COMES_BACK)
+    own = await _own(arena, cluster)
     led = Counter(
         each["leader"]
-        for each in rabbit.ask(f"queues/{vhost}")
+        for each in arena.rabbit.ask(f"queues/{quote(arena.vhost, safe='')}")
         if each["name"].startswith("courier.") and each.get("leader")
     )
     leading = max(cluster.members, key=lambda each: led[each.name])
     if which == "leading":
         return leading
     if which == "connected":
-        return cluster.member(own)
-    return next(each for each in cluster.members if each.name not in {own, leading.name})
+        return own
+    return next(each for each in cluster.members if each not in {own, leading})
+
+
+async def _own(arena: Arena, cluster: Cluster) -> Member:
+    """Find the node that the courier consumes from, as it tells by itself."""
+    async with asyncio.timeout(_COMES_BACK):
+        while True:
+            courier = arena.keeper.process
+            with suppress(httpx.TransportError, KeyError, StopIteration):
+                if courier.events("service-ready"):
+                    async with http.visit(courier.http) as client:
+                        where = (await client.get("/health/ready")).json()["broker"]["consuming"]
+                    return next(each for each in cluster.members if each.address == where)
+            await asyncio.sleep(_BETWEEN)
 
 
 async def _lead_away(arena: Arena, cluster: Cluster, victim: Member) -> None:

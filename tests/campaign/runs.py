@@ -24,7 +24,8 @@ from tests.support.workflow import Heard, schema_of
 Json = dict[str, Any]
 
 PATIENCE: Final = 75.0
-"""Seconds that a schedule may take; what has not ended then counts as lost."""
+"""Seconds that a schedule may take, twice that on a cluster, whose nodes take their time to come
+back; what has not ended then counts as lost."""
 _INTERRUPTS: Final = (
     *("service-killed", "service-frozen", "ledger-corrupt", "clock-stepped"),
     # Another courier goes on with a write whose lock was lost.
@@ -42,6 +43,7 @@ class Struck:
         recovered_after: seconds from its healing to the result of a command sent then.
         alone: nothing else was wrong, or recovering, meanwhile: so that figure is its own.
         probe: that command's id.
+        mended: when a node of a cluster was one of them again, which is long after the recovery.
     """
 
     kind: str
@@ -51,13 +53,14 @@ class Struck:
     recovered_after: float | None = None
     alone: bool = False
     probe: str | None = None
+    mended: float = 0.0
 
     @property
     def over(self) -> float:
         """When all was well again."""
         if self.healed is None or self.recovered_after is None:
             return float("inf")
-        return self.healed + self.recovered_after
+        return max(self.healed + self.recovered_after, self.mended)
 
 
 @dataclass
@@ -99,15 +102,16 @@ async def run(arena: Arena, schedule: Schedule, *, limits: Mapping[str, float] =
     if any(each.kind == "clock-stepped" for each in schedule.faults):
         await arena.with_clock()
     arena.told_by_couriers()
+    patience = PATIENCE if arena.cluster is None else 2 * PATIENCE
     began = time.monotonic()
     try:
-        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(patience), asyncio.TaskGroup() as group:
             group.create_task(_send(arena, schedule, began))
             for planned in schedule.faults:
                 group.create_task(_strike(arena, planned, began, result))
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             for wish in schedule.wishes:
-                await arena.ended(wish.id, patience=PATIENCE)
+                await arena.ended(wish.id, patience=patience)
     except* (AssertionError, TimeoutError, OSError, Missed) as errors:
         result.problems += [f"{type(each).__name__}: {each}" for each in _leaves(errors)]
     left = await arena.left()
@@ -143,6 +147,8 @@ async def _strike(arena: Arena, planned: Planned, began: float, result: Run) -> 
 
         try:
             await (FAULTS | NODE_FAULTS | SHARED_FAULTS)[planned.kind](arena, planned, healed)
+            if planned.kind in NODE_FAULTS:
+                struck.mended = time.monotonic() - began
         finally:
             if probing:
                 asked, struck.recovered_after = await probing[0]

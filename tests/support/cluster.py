@@ -25,6 +25,9 @@ NODES: Final = 3
 TICK: Final = 5
 """Seconds (`net_ticktime`) after which a silent node counts as down, a quarter more or less; the
 default is 60. Until then nobody can declare what does not stand yet."""
+# What a node was dead-lettering when its target's leader went is sent again after this; the default
+# is three minutes.
+_AGAIN: Final = "-rabbit dead_letter_worker_publisher_confirm_timeout 5000"
 _LOOPBACK: Final = "127.0.0.1"
 _PATIENCE: Final = 60.0
 _BY_ITSELF: Final = 20.0
@@ -113,7 +116,7 @@ class Member(PrivateNode):
         return super()._environment() | {
             "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_USE_LONGNAME": str(self.place.namespace is not None).lower(),
-            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} {interface}",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} {_AGAIN} {interface}",
             "RABBITMQ_CTL_ERL_ARGS": interface,
         }
 
@@ -282,7 +285,9 @@ def ask(member: Member, path: str, method: str = "GET", *, json: object = None) 
     parts = urlsplit(member.api)
     url = urlunsplit((parts.scheme, f"{parts.hostname}:{parts.port}", f"/api/{path}", "", ""))
     with httpx.Client(
-        auth=(parts.username or "", parts.password or ""), verify=http.NO_AUTHORITY, timeout=_ANSWER
+        auth=(parts.username or "", parts.password or ""),
+        verify=http.NO_AUTHORITY,
+        timeout=_ANSWER if method == "GET" else _PATIENCE,
     ) as client:
         return client.request(method, url, json=json).raise_for_status()
 

@@ -154,6 +154,22 @@ async def test_a_slow_link_takes_its_time(link: Link) -> None:
     assert 2 * (0.1 + 0.2) <= time.monotonic() - began
 
 
+async def test_a_link_can_lead_elsewhere(link: Link, echo: int) -> None:
+    """Who is connected has to come again, and is then somewhere else."""
+    server = await asyncio.start_server(lambda _, writer: writer.write(b"there"), "127.0.0.1", 0)
+    async with server:
+        client = await Client.through(link)
+        client.say(b"here")
+        await until(lambda: client.heard == b"here")
+        assert ("127.0.0.1", echo) == link.target
+        link.lead_to("127.0.0.1", server.sockets[0].getsockname()[1])
+        await until(lambda: isinstance(client.over, ConnectionResetError))
+        again = await Client.through(link)
+        await until(lambda: again.heard == b"there")
+        link.cut()
+        await until(lambda: again.over is not None)
+
+
 async def test_a_link_ends_where_the_other_side_ends() -> None:
     """Nobody behind it: the connection is reset, as by a machine without a broker."""
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
