@@ -13,7 +13,7 @@ import resource
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -306,9 +306,14 @@ def _log(service: Service) -> list[str]:
     return [*noticed[:20], *mistakes, *(f"a line tells a canary: {each}" for each in told[:5])]
 
 
+def orders(sent: Iterable[Sent]) -> Counter[str | None]:
+    """Count who ordered what: the same key with the same content is one order."""
+    return Counter(writes for _, writes in {(each.key, each.writes) for each in sent})
+
+
 async def _books(appliances: Appliances, sent: list[Sent]) -> list[str]:
     """Look whether anything was written more often than it was ordered."""
-    ordered = Counter(each.writes for each in {one.key: one for one in sent}.values())
+    ordered = orders(sent)
     found = []
     for number in range(1, corpus.PAIRS + 1):
         for name, kind in ((f"fac-{number}", "posts"), (f"fvc-{number}", "applied")):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.fuzz.through import Heard, Sent, storm
+from tests.fuzz.through import Heard, Sent, orders, storm
 from tests.support.rabbit import Rabbit
 from tests.support.stand import Stand
 
@@ -39,3 +39,15 @@ def test_a_message_is_answered_by_its_id_or_by_its_digest(
     assert not sent.is_answered(heard)
     heard.rejected[sent.digest] += 1
     assert sent.is_answered(heard)
+
+
+def test_an_order_is_a_key_with_its_content() -> None:
+    """Told again it is the same one; under another id, or for another licence, it is another."""
+    said = [("1", "A"), ("1", "A"), ("2", "A"), ("1", "B")]
+    sent = [
+        Sent.of(
+            b'{"source": "/a", "id": "%s", "data": {"license": "%s"}}' % (i.encode(), w.encode())
+        )
+        for i, w in said
+    ]
+    assert {"A": 2, "B": 1} == dict(orders(sent))

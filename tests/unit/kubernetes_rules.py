@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from functools import cache
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Any, Final, TypeAlias
 from urllib.parse import parse_qs, urlsplit
@@ -64,6 +65,12 @@ def every_value_can_be_used(objects: Objects) -> Iterator[str]:
         yield "the page is shown to everybody who gets at the pod"
     if settings.http_port != container(objects)["ports"][0]["containerPort"]:
         yield "the port is another one than the container's"
+
+
+def the_image_is_this_version(objects: Objects) -> Iterator[str]:
+    image = container(objects)["image"]
+    if image != f"appliance-courier:{version('appliance-courier')}":
+        yield f"the image is {image}"
 
 
 def probes_ask_what_is_answered(objects: Objects) -> Iterator[str]:
@@ -302,6 +309,7 @@ def sqlite_has_one_owner(objects: Objects) -> Iterator[str]:
 RULES: Final[tuple[Rule, ...]] = (
     every_variable_is_a_setting,
     every_value_can_be_used,
+    the_image_is_this_version,
     probes_ask_what_is_answered,
     a_start_may_take_as_long_as_a_running_service,
     the_drain_comes_to_its_end,

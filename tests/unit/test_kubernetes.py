@@ -123,6 +123,7 @@ MUTANTS: Final[list[tuple[Rule, str, object]]] = [
     (rules.every_variable_is_a_setting, f"{OWN}/env/0/name", "COURIER_LEGDER_URL"),
     (rules.every_value_can_be_used, f"{OWN}/env/-", {"name": "COURIER_PAGE", "value": "true"}),
     (rules.every_value_can_be_used, f"{OWN}/ports/0/containerPort", 8081),
+    (rules.the_image_is_this_version, f"{OWN}/image", "appliance-courier:latest"),
     (rules.probes_ask_what_is_answered, f"{OWN}/livenessProbe/httpGet/path", "/healthz/live"),
     (rules.probes_ask_what_is_answered, f"{OWN}/livenessProbe/httpGet/path", "/health/ready"),
     (rules.probes_ask_what_is_answered, f"{OWN}/readinessProbe/httpGet/path", "/health/live"),
