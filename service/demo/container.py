@@ -156,10 +156,8 @@ def new_container(image: str) -> "DockerContainer":
     """Describe a container by testcontainers; nothing is started by that."""
     # Its helper container, which cleans up after us, is one more image to pull.
     os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-    testcontainers = _package("testcontainers.core.container")
-    container: DockerContainer = testcontainers.DockerContainer(
-        image, docker_client_kw={"timeout": _LONGEST_CALL}
-    )
+    package, patience = _package("testcontainers.core.container"), {"timeout": _LONGEST_CALL}
+    container: DockerContainer = package.DockerContainer(image, docker_client_kw=patience)
     return container
 
 

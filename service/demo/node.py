@@ -162,11 +162,6 @@ class PrivateNode:
         """Have the node write down which queues it has, so that the newest outlive a kill."""
         self.ctl(*SETTLE)
 
-    @property
-    def pid(self) -> int:
-        """Its process, while it runs; the server is among what that has started."""
-        return self._process.pid if self._process else 0
-
     def freeze(self) -> None:
         """Stop the node in its tracks: its connections stay open and nothing answers."""
         self._signal(signal.SIGSTOP)

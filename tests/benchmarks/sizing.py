@@ -43,6 +43,15 @@ class Used:
     megabytes: float
 
 
+class Node(PrivateNode):
+    """A private node whose process is known."""
+
+    @property
+    def pid(self) -> int:
+        """The server is among what this has started."""
+        return self._process.pid if self._process else 0
+
+
 def used(roots: Iterable[int]) -> Used:
     """Look at processes and all that they started."""
     parents: dict[int, int] = {}
@@ -82,7 +91,7 @@ class Bench:
     """All that runs, by what it is."""
 
     stand: Stand
-    node: PrivateNode
+    node: Node
     services: list[Service]
     simulator: int
     workflow: Workflow
@@ -150,7 +159,7 @@ async def bench(given: argparse.Namespace, directory: Path) -> AsyncIterator[Ben
     server = installed_server()
     assert server is not None, "Debian's package rabbitmq-server is not installed"
     async with AsyncExitStack() as stack:
-        node = PrivateNode(server)
+        node = Node(server)
         stack.callback(node.close)
         await asyncio.to_thread(node.start)
         rabbit = Rabbit(node.url, node.api, node)
