@@ -9,9 +9,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, PositiveInt, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
@@ -24,6 +25,9 @@ from pydantic_settings import (
 from yarl import URL
 
 from service.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 URI_REFERENCE = r"^(?:[A-Za-z0-9._~:/?#\[\]@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+$"
 """RFC 3986, as far as a pattern can say it."""
@@ -183,6 +187,9 @@ class Settings(BaseSettings):
             url = URL(part.strip())
             url = url.with_password(password) if password else url
             defaults = {"heartbeat": str(HEARTBEAT), "name": name}
+            if url.scheme == "amqps" and self.broker_cert_file and not (url.user or url.password):
+                # No login in the address, but a certificate: that is the login.
+                defaults["auth"] = "EXTERNAL"
             addresses.append(url.with_query(defaults | dict(url.query)))
         return addresses
 
@@ -192,18 +199,44 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: a file cannot be read as what it should be.
         """
-        files = (self.broker_ca_file, self.broker_cert_file, self.broker_key_file)
-        if not any(files):
+        ca, certificate, key = self.broker_ca_file, self.broker_cert_file, self.broker_key_file
+        if not (ca or certificate or key):
             return None
-        try:
-            context = ssl.create_default_context(cafile=self.broker_ca_file)
-            if self.broker_cert_file:
-                context.load_cert_chain(self.broker_cert_file, self.broker_key_file)
-        except OSError as error:
+        if "amqps:" not in self.broker_url.get_secret_value():
+            # Otherwise a forgotten letter would send the password in the clear.
             raise ConfigurationError(
-                f"{PREFIX}BROKER_CA_FILE, _CERT_FILE or _KEY_FILE cannot be used: {error.strerror}"
-            ) from None
+                f"{PREFIX}BROKER_URL: is not amqps://, but files for TLS are set beside it"
+            )
+        if key and not certificate:
+            raise ConfigurationError(
+                f"{PREFIX}BROKER_KEY_FILE: {PREFIX}BROKER_CERT_FILE is missing"
+            )
+        for path, name in ((ca, "CA"), (certificate, "CERT"), (key, "KEY")):
+            with _named(f"BROKER_{name}_FILE"):
+                _ = path and path.read_bytes()
+        with _named("BROKER_CA_FILE"):
+            context = ssl.create_default_context(cafile=ca)
+        if certificate:
+            with _named("BROKER_CERT_FILE" + (" or _KEY_FILE" if key else "")):
+                # Without a word for it OpenSSL would ask for one at the terminal.
+                context.load_cert_chain(certificate, key, password=lambda: "")
         return context
+
+
+@contextmanager
+def _named(variable: str) -> Iterator[None]:
+    """Name the variable whose file cannot be used."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(
+                f"{PREFIX}BROKER_KEY_FILE: is not the key of {PREFIX}BROKER_CERT_FILE"
+            ) from None
+        reason = (error.reason or "no PEM").replace("_", " ").lower()
+        raise ConfigurationError(f"{PREFIX}{variable}: cannot be used: {reason}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{PREFIX}{variable}: {error.strerror}") from None
 
 
 def _first_line(path: Path | None, variable: str) -> str | None:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import aio_pika
-from aio_pika.exceptions import AMQPError, ProbableAuthenticationError
-from aiormq.exceptions import AuthenticationError
+from aio_pika.exceptions import AMQPError
 
 from service.checks import Finding, State
 from service.checks.settings import bare
 from service.topology.connection import closed
+from service.topology.refusal import causes, refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -55,22 +55,18 @@ async def _knock(address: URL, tls: ssl.SSLContext | None) -> AbstractRobustConn
         return await aio_pika.connect_robust(
             address, ssl_context=tls if address.scheme == "amqps" else None, timeout=_KNOCK
         )
-    except (AuthenticationError, ProbableAuthenticationError) as error:
-        return _Refused(f"refuses the login: {error}", is_final=True)
     except TimeoutError:
         return _Refused(f"no answer within {_KNOCK:g} s", is_final=False)
     except (AMQPError, OSError) as error:
-        says_no = any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
-        return _Refused(_reason(error), is_final=says_no)
+        why = refusal(address, error)
+        return _Refused(why or _reason(error), is_final=why is not None)
 
 
 def _reason(error: BaseException) -> str:
     """Say what the operating system said: asyncio puts the address where the reason belongs."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, OSError) and cause.errno and cause.errno > 0:
+    for cause in causes(error):
+        if isinstance(cause, OSError) and isinstance(cause.errno, int) and cause.errno > 0:
             return os.strerror(cause.errno)
-        cause = cause.__cause__ or cause.__context__
     return str(error) or type(error).__name__
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -99,10 +100,21 @@ class PrivateNode:
     Args:
         server: the folder with RabbitMQ's scripts, see `installed_server`.
         patience: how long a start may take, in seconds.
+        configuration: texts of configuration files; where it listens is not taken from them.
+        plugins: which are switched on; without the first one there is no `api`.
     """
 
-    def __init__(self, server: Path, *, patience: float = _PATIENCE) -> None:
+    def __init__(
+        self,
+        server: Path,
+        *,
+        patience: float = _PATIENCE,
+        configuration: Sequence[str] = (),
+        plugins: Sequence[str] = ("rabbitmq_management",),
+    ) -> None:
         self._server = server
+        self._configuration = configuration
+        self._plugins = plugins
         self._patience = patience
         self._password = secrets.token_hex(16)
         self._port, self._api_port, self._dist_port, self._epmd_port = free_ports(4)
@@ -220,14 +232,19 @@ class PrivateNode:
             cookie.write_text(secrets.token_hex(16), encoding="ascii")
             cookie.chmod(0o400)
         (self._home / "advanced.config").write_text("[].\n", encoding="ascii")
-        (self._home / "rabbitmq.conf").write_text(
+        own = (
+            f"listeners.tcp.default = {_LOOPBACK}:{self._port}\n"
             f"default_user = {_USER}\n"
             f"default_pass = {self._password}\n"
             f"management.tcp.ip = {_LOOPBACK}\n"
             f"management.tcp.port = {self._api_port}\n"
-            "log.console = false\n",
-            encoding="ascii",
+            "log.console = false\n"
         )
+        folder = self._home / "conf.d"
+        folder.mkdir(exist_ok=True)
+        # The last one wins.
+        for number, text in enumerate([*self._configuration, own], start=10):
+            (folder / f"{number}.conf").write_text(text, encoding="ascii")
 
     def _environment(self) -> dict[str, str]:
         """Everything that the scripts look at, so that no setting of the system's node is read."""
@@ -246,12 +263,12 @@ class PrivateNode:
             "RABBITMQ_LOG_BASE": f"{home}/log",
             "RABBITMQ_PID_FILE": f"{home}/pid",
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_CONFIG_FILE": f"{home}/rabbitmq.conf",
+            "RABBITMQ_CONFIG_FILE": f"{home}/none.conf",
             "RABBITMQ_CONFIG_FILES": f"{home}/conf.d/*.conf",
             "RABBITMQ_ADVANCED_CONFIG_FILE": f"{home}/advanced.config",
             "RABBITMQ_ENABLED_PLUGINS_FILE": f"{home}/enabled_plugins",
             # Costs nothing measurable at the start, and is much faster than `rabbitmqctl`.
-            "RABBITMQ_ENABLED_PLUGINS": "rabbitmq_management",
+            "RABBITMQ_ENABLED_PLUGINS": ",".join(self._plugins),
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"{ERLANG_ARGUMENTS} {_DISTRIBUTION}",
             "RABBITMQ_CTL_ERL_ARGS": _DISTRIBUTION,
             # Makes the script become the node instead of guarding it, so that signals hit the node.

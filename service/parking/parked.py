@@ -18,6 +18,7 @@ from pika import exceptions, spec
 
 from service.errors import ConfigurationError, PublishFailed
 from service.topology import PARKED
+from service.topology.refusal import is_external, login_refusal, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -169,9 +170,9 @@ def _connect(settings: Settings, program: str) -> _Connection:
         try:
             # The one place where pika's own types end.
             return cast("_Connection", pika.BlockingConnection(_parameters(address, tls)))
+        except (exceptions.AuthenticationError, exceptions.ProbableAuthenticationError) as error:
+            raise ConfigurationError(login_refusal(address, str(error))) from None
         except (
-            exceptions.AuthenticationError,
-            exceptions.ProbableAuthenticationError,
             exceptions.ProbableAccessDeniedError,
             exceptions.ConnectionClosedByBroker,
         ) as error:
@@ -179,6 +180,8 @@ def _connect(settings: Settings, program: str) -> _Connection:
                 f"COURIER_BROKER_URL: {where} refuses the connection: {error}"
             ) from None
         except (exceptions.AMQPError, OSError) as error:
+            if why := refusal(address, error):
+                raise ConfigurationError(why) from None
             silent.append(f"{where} does not answer ({_cause(error)})")
     raise ConfigurationError("COURIER_BROKER_URL: " + "; ".join(silent))
 
@@ -187,13 +190,12 @@ def _parameters(address: URL, tls: ssl.SSLContext | None) -> object:
     options = None
     if address.scheme == "amqps":
         options = pika.SSLOptions(tls or ssl.create_default_context(), address.host)
-    user, password = address.user or "guest", address.password or "guest"
     return pika.ConnectionParameters(
         host=address.host,
         port=_port(address),
         # yarl leaves an encoded slash as it is, and the default virtual host is called "/".
         virtual_host=address.path[1:].replace("%2F", "/") or "/",
-        credentials=pika.PlainCredentials(user, password, erase_on_connect=True),
+        credentials=_credentials(address),
         ssl_options=options,
         heartbeat=int(address.query["heartbeat"]),
         connection_attempts=1,
@@ -202,6 +204,13 @@ def _parameters(address: URL, tls: ssl.SSLContext | None) -> object:
         blocked_connection_timeout=_PATIENCE,
         client_properties={"connection_name": address.query["name"]},
     )
+
+
+def _credentials(address: URL) -> object:
+    if is_external(address):
+        return pika.credentials.ExternalCredentials()
+    user, password = address.user or "guest", address.password or "guest"
+    return pika.PlainCredentials(user, password, erase_on_connect=True)
 
 
 def _port(address: URL) -> int:

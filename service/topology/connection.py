@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, cast
 from urllib.parse import unquote
 
 import aio_pika
-from aio_pika.exceptions import AMQPConnectionError, AMQPError, ProbableAuthenticationError
-from aiormq.exceptions import AuthenticationError
+from aio_pika.exceptions import AMQPConnectionError, AMQPError
 
 from service.errors import ConfigurationError
 from service.telemetry import log
+from service.topology.refusal import host, refusal
 
 if TYPE_CHECKING:
     import ssl
@@ -78,24 +78,18 @@ async def connect(
         The connection and the address that answered.
 
     Raises:
-        ConfigurationError: the broker refuses the user, the password or the virtual host.
+        ConfigurationError: the broker refuses us, or we do not trust it: see `refusal`.
     """
     pause, told = 0.5, False
     while True:
         for address in addresses:
             try:
                 connection = await _opened(address, tls)
-            except (AuthenticationError, ProbableAuthenticationError) as error:
-                raise ConfigurationError(
-                    f"COURIER_BROKER_URL: {_host(address)} refuses the login: {error}"
-                ) from None
             except (AMQPError, OSError, TimeoutError) as error:
-                if _is_final(error):
-                    raise ConfigurationError(
-                        f"COURIER_BROKER_URL: {_host(address)} refuses the connection: {error}"
-                    ) from None
+                if why := refusal(address, error):
+                    raise ConfigurationError(why) from None
                 if not told:
-                    log.warning("broker-unreachable", broker=_host(address), reason=str(error))
+                    log.warning("broker-unreachable", broker=host(address), reason=str(error))
             else:
                 return connection, address
         told = True
@@ -168,12 +162,3 @@ def identity_of(connection: AbstractRobustConnection) -> str:
     # `amqp://host/` and `amqp://host/%2F` are the same virtual host, which is called "/".
     vhost = unquote(current.url.raw_path[1:])
     return f"{cluster}/{'' if vhost == '/' else vhost}"
-
-
-def _is_final(error: BaseException) -> bool:
-    """Tell a virtual host that is not there or not allowed: waiting will not bring it."""
-    return any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost"))
-
-
-def _host(address: URL) -> str:
-    return f"{address.host}:{address.port or 5672}{address.path}"
