@@ -8,13 +8,15 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage soak campaign check lint dashboard contracts \
+.PHONY: help setup demo test image coverage soak campaign check lint dashboard contracts \
   contracts-check requirements clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands;'
 	@echo '                   STAY=1 keeps it all running afterwards, until Ctrl-C'
-	@echo 'make test          all tests; starts a RabbitMQ of its own'
+	@echo 'make test          all tests; starts a RabbitMQ of its own, and Docker where none answers;'
+	@echo '                   DOCKER=no leaves out the tests that need Docker'
+	@echo 'make image         the container image appliance-courier; BASE=... chooses what it is built on'
 	@echo 'make coverage      all tests, and which branches they take: at least 95 %'
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
 	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
@@ -39,9 +41,17 @@ MEMORY := $(shell df --output=avail /dev/shm 2>/dev/null | awk '$$1 + 0 > 4e6 { 
 MEMORY := $(if $(shell grep ' /dev/shm [^ ]* [^ ]*noexec' /proc/mounts 2>/dev/null),,$(MEMORY))
 TESTING := $(if $(MEMORY),TMPDIR=$(MEMORY)) $(BIN)/python -m
 PYTEST := $(TESTING) pytest --numprocesses 3 --dist loadfile
+# Left out by name only: where there is no Docker and none can be brought, these tests fail.
+PYTEST += $(if $(filter no,$(DOCKER)),--ignore=tests/docker)
 
 test: $(STAMP)
+	@$(if $(filter no,$(DOCKER)),echo 'DOCKER=no: the tests in tests/docker are left out')
 	@$(PYTEST)
+
+image:
+	@docker build --tag appliance-courier $(if $(BASE),--build-arg BASE=$(BASE)) \
+	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 
 # Apart from the tests: Python 3.11 runs them half as fast when it counts.
 coverage: $(STAMP)
@@ -89,7 +99,8 @@ venv-package:
 	@as=$$([ "$$(id -u)" = 0 ] || echo 'sudo -n'); \
 	if command -v apt-get >/dev/null && { [ -z "$$as" ] || $$as true 2>/dev/null; }; then \
 	  echo "Installing Debian's package python3-venv ..."; \
-	  install="$$as env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv"; \
+	  install="$$as env DEBIAN_FRONTEND=noninteractive \
+	    apt-get -o DPkg::Lock::Timeout=120 install -qq -y python3-venv"; \
 	  { $$install || { $$as apt-get update -qq && $$install; }; } </dev/null >/dev/null; \
 	else \
 	  echo "Python's venv is missing (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; \
@@ -113,11 +124,13 @@ requirements: $(STAMP)
 	@command -v uv >/dev/null || $(PIP) install uv
 	@export PATH="$$PATH:$$PWD/$(BIN)"; \
 	uv pip compile pyproject.toml $(PINNED) --output-file deploy/requirements.txt >/dev/null && \
+	echo 'hatchling>=1.27' | \
+	uv pip compile - $(PINNED) --output-file deploy/requirements-build.txt >/dev/null && \
 	printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | \
 	uv pip compile pyproject.toml - --extra docker --group test $(PINNED) \
 	  --output-file $(LOCK) >/dev/null
 
 clean:
 	rm -rf $(VENV) .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	rm -rf build dist *.egg-info
+	rm -rf build dist .docker *.egg-info
 	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +

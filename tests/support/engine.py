@@ -35,6 +35,7 @@ _RUN: Final = Path("/run", f"courier-docker-{hashlib.sha256(str(ROOT).encode()).
 _OWN: Final = f"unix://{_RUN}/docker.sock"
 _BRIDGE: Final = "10.213.0.1/24"
 _NETWORKS: Final = "base=10.214.0.0/16,size=24"
+_ANSWER: Final = 20.0
 _PATIENCE: Final = 60.0
 _GRACE: Final = 30.0
 _WHAT_TO_DO: Final = """\
@@ -139,15 +140,18 @@ def compose() -> tuple[str, ...]:
 
 
 def _answers(host: str) -> bool:
-    return bool(shutil.which("docker")) and not (
-        subprocess.run(
+    if not shutil.which("docker"):
+        return False
+    with suppress(subprocess.TimeoutExpired):
+        asked = subprocess.run(
             ["docker", "version"],
             env={**os.environ, "DOCKER_HOST": host},
             capture_output=True,
-            timeout=_PATIENCE,
+            timeout=_ANSWER,
             check=False,
-        ).returncode
-    )
+        )
+        return asked.returncode == 0
+    return False
 
 
 def _start() -> None:
@@ -191,6 +195,7 @@ def _stop() -> None:
     deadline = time.monotonic() + _GRACE
     while (_RUN / "pid").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
+    shutil.rmtree(_RUN, ignore_errors=True)
 
 
 def main() -> None:
@@ -199,8 +204,9 @@ def main() -> None:
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with engine() as docker:
-        images(docker)
+        # All packages first: what runs beside this may want some as well, later.
         compose()
+        images(docker)
         signal.pause()
 
 

@@ -27,6 +27,7 @@ DEPLOYED: Final = Path(__file__).parents[2] / "deploy" / "prometheus"
 RULES: Final = DEPLOYED / "courier.rules.yaml"
 RULE_TESTS: Final = DEPLOYED / "courier.rules.test.yaml"
 CONFIGURATION: Final = DEPLOYED / "prometheus.yaml"
+COMPOSED: Final = DEPLOYED / "compose.yaml"
 INTERVAL: Final = "500ms"
 """Between two scrapes: a test has no quarter of a minute."""
 _NUMBER: Final = re.compile(r"(==|>|<) (\d+(?:\.\d+)?)(?! \*)|(\d+) \*")

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.support.prometheus import (
+    COMPOSED,
     CONFIGURATION,
     RULE_TESTS,
     RULES,
@@ -53,7 +54,11 @@ WAITING: Final = command("query-devices", {"appliance": "fvc-2"})
 
 def test_what_we_deploy_is_what_prometheus_can_read() -> None:
     """Configuration and rules, as promtool reads them, without a warning."""
-    for words in (("config", CONFIGURATION), ("rules", "--lint-fatal", RULES)):
+    for words in (
+        ("config", CONFIGURATION),
+        ("config", COMPOSED),
+        ("rules", "--lint-fatal", RULES),
+    ):
         exit_code, output = promtool("check", *words)
         assert (0, False) == (exit_code, "WARNING" in output), output
 
