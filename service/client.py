@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import aio_pika
 from aio_pika.exceptions import ChannelNotFoundEntity, DeliveryError
+from aiormq.exceptions import ChannelAccessRefused
 
 from service.consumers.telling import CONTENT_TYPE
 from service.errors import ConfigurationError
@@ -103,6 +104,8 @@ class Client:
             client = cls(exchange, replies)
             await replies.consume(client._on_reply, no_ack=True)
             yield client
+        except ChannelAccessRefused as error:
+            raise ConfigurationError(f"COURIER_BROKER_URL: {error}") from None
         finally:
             await closed(connection.close())
 

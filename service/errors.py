@@ -5,6 +5,7 @@ CourierError
 │   └── TopologyMismatch    ... what the broker has differs from what the contract says
 ├── Rejection               not a valid command: park the original and answer with the reason
 ├── PublishFailed           the broker did not confirm: publish again, do not ack
+│   └── PublishRefused       ... its user may not publish there: again is of no use
 └── CommandError            why a command ended or waits; carries the code that is told
     ├── Refused             ends the command: the appliance or the inventory said no
     ├── Failed              nothing was changed: try again after a while, within the command's time
@@ -35,6 +36,10 @@ class TopologyMismatch(ConfigurationError):
 
 class PublishFailed(CourierError):
     """The broker returned, refused or did not confirm a message in time."""
+
+
+class PublishRefused(PublishFailed):
+    """The broker's user may not publish to that exchange."""
 
 
 class Reason(StrEnum):

@@ -233,8 +233,10 @@ def _named(variable: str) -> Iterator[None]:
             raise ConfigurationError(
                 f"{PREFIX}BROKER_KEY_FILE: is not the key of {PREFIX}BROKER_CERT_FILE"
             ) from None
-        reason = (error.reason or "no PEM").replace("_", " ").lower()
-        raise ConfigurationError(f"{PREFIX}{variable}: cannot be used: {reason}") from None
+        reason = (error.reason or "").replace("_", " ").lower()
+        raise ConfigurationError(
+            f"{PREFIX}{variable}: is no PEM, or locked by a password ({reason})"
+        ) from None
     except OSError as error:
         raise ConfigurationError(f"{PREFIX}{variable}: {error.strerror}") from None
 

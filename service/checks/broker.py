@@ -242,7 +242,9 @@ async def _alarm(connection: AbstractRobustConnection) -> Finding:
     try:
         async with asyncio.timeout(_ALARM):
             for _ in range(2):
-                await publisher.publish(probe, exchange="", routing_key=NOWHERE, mandatory=False)
+                await publisher.publish(
+                    probe, exchange=PARKED, routing_key=NOWHERE, mandatory=False
+                )
     except TimeoutError:
         why = "a memory or disk alarm: the broker takes no messages"
         return _finding("alarms", State.FAILED, why, blocked=True)

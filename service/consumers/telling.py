@@ -215,9 +215,9 @@ async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None
 async def park(publisher: Publisher, raw: IncomingMessage, reason: str, queue: str) -> None:
     """Keep the original, unchanged, where a person can find it."""
     copy = parked_copy(raw, reason, queue)
-    with spans.sending("", PARKED, name=PARKED):
+    with spans.sending(PARKED, PARKED, name=PARKED):
         spans.note_message(copy)
-        await publisher.publish_until_confirmed(copy, exchange="", routing_key=PARKED)
+        await publisher.publish_until_confirmed(copy, exchange=PARKED, routing_key=PARKED)
 
 
 def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Message:

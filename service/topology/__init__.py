@@ -114,6 +114,8 @@ def exchanges(delays: Iterable[int]) -> list[Exchange]:
     return [
         Exchange(UNROUTED, "fanout"),
         Exchange(UNHEARD, "fanout"),
+        # The default exchange would do, but who may write to that one may write to every queue.
+        Exchange(PARKED, "direct"),
         Exchange(COMMANDS_EXCHANGE, "topic", UNROUTED),
         Exchange(EVENTS_EXCHANGE, "topic", UNHEARD),
         *(Exchange(retry_name(delay), "fanout") for delay in delays),
@@ -123,7 +125,7 @@ def exchanges(delays: Iterable[int]) -> list[Exchange]:
 def queues(delays: Iterable[int]) -> list[Queue]:
     """List all queues."""
     return [
-        Queue(PARKED, {"x-delivery-limit": _NO_LIMIT}),
+        Queue(PARKED, {"x-delivery-limit": _NO_LIMIT}, PARKED, PARKED),
         quarantine_queue(),
         *work_queues(),
         Queue(UNHEARD, {"x-max-length": 100_000, "x-overflow": "drop-head"}, UNHEARD),

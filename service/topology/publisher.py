@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Self
 
 import aio_pika
 from aio_pika.exceptions import AMQPError
-from aiormq.exceptions import DeliveryError
+from aiormq.exceptions import ChannelAccessRefused, DeliveryError
 from pamqp.commands import Basic
 from prometheus_client import Histogram
 
-from service.errors import PublishFailed
+from service.errors import PublishFailed, PublishRefused
 from service.telemetry import log
+from service.topology import PARKED
 from service.topology.connection import DISCONNECTED, LONGEST_PAUSE, Watch, told_to_stop
 
 if TYPE_CHECKING:
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
     from aio_pika.abc import AbstractRobustChannel, AbstractRobustConnection
 
 NOWHERE = "courier.nowhere"
-"""A routing key that no queue has."""
+"""A routing key that no queue has, nor a binding of the direct exchange of parked messages."""
 CONFIRM_TIMEOUT = 10.0
 """Seconds after which a confirm is late."""
+REFUSAL_LASTS = 5.0
+"""Seconds for which an exchange that the broker's user may not use is not tried again."""
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 10)
 PROBE_PAUSE = 1.0
 """Seconds between two questions whether the broker takes messages."""
@@ -41,6 +44,8 @@ class Publisher:
     Args:
         connection: used for nothing but publishing and declaring.
         channel: opened with `on_return_raises`, so that a message without a queue is an error.
+        once: another one, for what is published once: the broker closes a channel on which it
+            refuses something, and whatever waits there for its confirm is in doubt.
         stuck_after: seconds after which whoever cannot publish makes the service not ready.
 
     Attributes:
@@ -52,6 +57,7 @@ class Publisher:
         self,
         connection: AbstractRobustConnection,
         channel: AbstractRobustChannel,
+        once: AbstractRobustChannel,
         *,
         stuck_after: float = 30.0,
     ) -> None:
@@ -66,8 +72,12 @@ class Publisher:
             registry=None,
         )
         self._channel = channel
+        self._once = once
         self._sending: dict[str, asyncio.Future[None]] = {}
         self._stuck: set[object] = set()
+        self._permits: set[str] = set()
+        self._refusals: dict[str, float] = {}
+        self._asking = asyncio.Lock()
 
     @property
     def idle_reason(self) -> str | None:
@@ -83,12 +93,12 @@ class Publisher:
 
     @classmethod
     async def open(cls, connection: AbstractRobustConnection) -> Self:
-        """Open the publishing channel."""
+        """Open the publishing channels."""
         watch = Watch("publishing")
         connection.close_callbacks.add(watch.lost)
         connection.reconnect_callbacks.add(watch.restored)
         channel = await connection.channel(on_return_raises=True)
-        return cls(connection, channel)
+        return cls(connection, channel, await connection.channel(on_return_raises=True))
 
     async def publish(
         self,
@@ -111,7 +121,10 @@ class Publisher:
         """
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):
-                await self._confirmed(message, exchange, routing_key, mandatory=mandatory)
+                async with self._permitted(exchange):
+                    await self._confirmed(
+                        self._once, message, exchange, routing_key, mandatory=mandatory
+                    )
         except TimeoutError:
             raise PublishFailed("no confirm in time") from None
 
@@ -125,10 +138,10 @@ class Publisher:
             try:
                 # RabbitMQ takes the first one even under an alarm, and blocks the connection then.
                 for _ in range(2):
-                    await self.publish(probe, exchange="", routing_key=NOWHERE, mandatory=False)
+                    await self.publish(probe, exchange=PARKED, routing_key=NOWHERE, mandatory=False)
             except PublishFailed as error:
                 log.warning(
-                    "publish-waiting", exchange="", seconds=CONFIRM_TIMEOUT, reason=str(error)
+                    "publish-waiting", exchange=PARKED, seconds=CONFIRM_TIMEOUT, reason=str(error)
                 )
                 await asyncio.sleep(PROBE_PAUSE)
             else:
@@ -146,7 +159,9 @@ class Publisher:
         with self._watched(exchange) as tell_once:
             while True:
                 try:
-                    return await self._confirmed(message, exchange, routing_key, mandatory=True)
+                    return await self._confirmed(
+                        self._channel, message, exchange, routing_key, mandatory=True
+                    )
                 except PublishFailed as error:
                     self.failed.set()
                     tell_once(str(error))
@@ -154,12 +169,18 @@ class Publisher:
                 pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _confirmed(
-        self, message: aio_pika.Message, exchange: str, routing_key: str, *, mandatory: bool
+        self,
+        channel: AbstractRobustChannel,
+        message: aio_pika.Message,
+        exchange: str,
+        routing_key: str,
+        *,
+        mandatory: bool,
     ) -> None:
         """Publish once and wait for the confirm, or for the end of the channel."""
         try:
             async with self._one_at_a_time(message.message_id):
-                target = await self._channel.get_exchange(exchange, ensure=False)
+                target = await channel.get_exchange(exchange, ensure=False)
                 began = time.perf_counter()
                 answer = await target.publish(message, routing_key, mandatory=mandatory)
         except asyncio.CancelledError:
@@ -168,11 +189,37 @@ class Publisher:
             raise PublishFailed("the connection was lost before the confirm") from None
         except DeliveryError as error:
             raise PublishFailed(f"the broker answered {error.frame.name}") from None
+        except ChannelAccessRefused as error:
+            raise PublishRefused(str(error)[:200]) from None
         except (AMQPError, OSError, RuntimeError) as error:
             raise PublishFailed(repr(error)[:200]) from None
         if not isinstance(answer, Basic.Ack):
             raise PublishFailed(f"the broker answered {type(answer).__name__}")
         self.confirms.observe(time.perf_counter() - began)
+
+    @asynccontextmanager
+    async def _permitted(self, exchange: str) -> AsyncIterator[None]:
+        """Let one at a time find out whether we may publish to an exchange; then all at once.
+
+        A refusal closes the channel, and what others write to it in that moment closes the whole
+        connection. After one it is believed for a while.
+        """
+        if exchange in self._permits:
+            try:
+                yield
+            except PublishRefused:
+                self._permits.discard(exchange)
+                raise
+            return
+        async with self._asking:
+            if time.monotonic() < self._refusals.get(exchange, 0):
+                raise PublishRefused("the broker has just refused another one")
+            try:
+                yield
+            except PublishRefused:
+                self._refusals[exchange] = time.monotonic() + REFUSAL_LASTS
+                raise
+            self._permits.add(exchange)
 
     @contextmanager
     def _watched(self, exchange: str) -> Iterator[Callable[[str], None]]:

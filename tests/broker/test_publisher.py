@@ -99,7 +99,7 @@ async def test_an_alarm_leaves_no_copies_behind(
 ) -> None:
     """While the broker takes nothing the one publish is waited for, and told to be stuck."""
     channel = await connection.channel(on_return_raises=True)
-    publisher = Publisher(connection, channel, stuck_after=1.0)
+    publisher = Publisher(connection, channel, channel, stuck_after=1.0)
     vhost = amqp_url.rsplit("/", 1)[1]
     with broker.memory_alarm():
         task = asyncio.create_task(
@@ -144,7 +144,7 @@ async def test_a_subscriber_who_refuses_is_told_to_be_in_the_way(
         full = await other.declare_queue("full", exclusive=True, arguments=dict(arguments))
         await full.bind(EVENTS_EXCHANGE, "#")
         channel = await connection.channel(on_return_raises=True)
-        publisher = Publisher(connection, channel, stuck_after=1.0)
+        publisher = Publisher(connection, channel, channel, stuck_after=1.0)
         await publisher.publish(message(), exchange=EVENTS_EXCHANGE, routing_key="a")
         task = asyncio.create_task(
             publisher.publish_until_confirmed(message(), exchange=EVENTS_EXCHANGE, routing_key="a")

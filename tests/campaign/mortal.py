@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 import aio_pika
+from aio_pika.abc import AbstractRobustChannel
 
 from service import telemetry
 from service.app import Parts, serve
@@ -92,7 +93,7 @@ def message(exchange: str, routing_key: str, event_type: str | None) -> str:
         return "retry-copy"
     if routing_key == NOWHERE:
         return "probe"
-    return "parked-copy" if (exchange, routing_key) == ("", PARKED) else "reply"
+    return "parked-copy" if (exchange, routing_key) == (PARKED, PARKED) else "reply"
 
 
 class Way:
@@ -153,25 +154,33 @@ class MortalPublisher(Mortal, Publisher):
     """Says when a message is published, on its way and confirmed."""
 
     async def _confirmed(
-        self, message_: aio_pika.Message, exchange: str, routing_key: str, *, mandatory: bool
+        self,
+        channel: AbstractRobustChannel,
+        message_: aio_pika.Message,
+        exchange: str,
+        routing_key: str,
+        *,
+        mandatory: bool,
     ) -> None:
         name = message(exchange, routing_key, message_.type)
         self.way.passes(f"{name}.before")
-        saying = asyncio.create_task(self._say_when_sent(name, message_.message_id))
+        saying = asyncio.create_task(self._say_when_sent(channel, name, message_.message_id))
         try:
-            await super()._confirmed(message_, exchange, routing_key, mandatory=mandatory)
+            await super()._confirmed(channel, message_, exchange, routing_key, mandatory=mandatory)
         finally:
             saying.cancel()
         self.way.passes(f"{name}.confirmed")
 
-    def _say_when_sent(self, name: str, message_id: str | None) -> Coroutine[None, None, None]:
+    def _say_when_sent(
+        self, sending: AbstractRobustChannel, name: str, message_id: str | None
+    ) -> Coroutine[None, None, None]:
         # Who is about to publish under the same id goes first; our own turn comes after it.
         other = self._sending.get(message_id or "")
 
         async def say() -> None:
             if other is not None:
                 await asyncio.wait([other])
-            channel = cast("aiormq.Channel", await self._channel.get_underlay_channel())
+            channel = cast("aiormq.Channel", await sending.get_underlay_channel())
             async with channel.lock:  # whoever publishes holds it until the bytes are out
                 self.way.passes(f"{name}.sent")
 

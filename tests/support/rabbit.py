@@ -85,6 +85,17 @@ class Rabbit:
         """Delete it with all that is in it; connections to it are closed by that."""
         self._ask("DELETE", f"vhosts/{quote(vhost, safe='')}")
 
+    def load(self, definitions: dict[str, object]) -> None:
+        """Import definitions, as `rabbitmqctl import_definitions` does."""
+        self._ask("POST", "definitions", json=definitions)
+
+    def set_password(self, user: str, password: str) -> None:
+        """Give a user a password, and make the user if there is none."""
+        self._ask("PUT", f"users/{quote(user, safe='')}", json={"password": password, "tags": ""})
+
+    def delete_user(self, user: str) -> None:
+        self._ask("DELETE", f"users/{quote(user, safe='')}")
+
     def queues(self, vhost: str) -> dict[str, Queue]:
         name = quote(vhost, safe="")
         # Without this the counts are those of the last statistics, up to five seconds old.

@@ -1,11 +1,16 @@
 """What can be set, and how clearly a wrong value is refused."""
 
-import re
 from pathlib import Path
 from typing import Final
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from pydantic import SecretStr
 
 from service.errors import ConfigurationError
@@ -203,25 +208,106 @@ def test_tls_is_set_by_files(tmp_path: Path) -> None:
     server = authority.issue_cert("localhost")
     server.private_key_and_cert_chain_pem.write_to_path(tmp_path / "cert")
     assert Settings.load().broker_tls() is None
-    context = Settings.load(
-        broker_ca_file=str(tmp_path / "ca"), broker_cert_file=str(tmp_path / "cert")
+    files = {"broker_ca_file": str(tmp_path / "ca"), "broker_cert_file": str(tmp_path / "cert")}
+    context = Settings.load(broker_url="amqps://a/", **files).broker_tls()
+    only_ca = Settings.load(
+        broker_url="amqps://a/", broker_ca_file=files["broker_ca_file"]
     ).broker_tls()
-    only_ca = Settings.load(broker_ca_file=str(tmp_path / "ca")).broker_tls()
     for each in (context, only_ca):
         assert each is not None
         assert each.check_hostname
         assert 1 == len(each.get_ca_certs())
 
 
-@pytest.mark.parametrize("name", ["broker_ca_file", "broker_cert_file"])
-@pytest.mark.parametrize("content", [None, "no certificate"])
+NAMED: Final = {
+    "no CA": ({"ca": None}, "COURIER_BROKER_CA_FILE: No such file or directory"),
+    "no certificate": ({"cert": None}, "COURIER_BROKER_CERT_FILE: No such file or directory"),
+    "no key": ({"key": None}, "COURIER_BROKER_KEY_FILE: No such file or directory"),
+    "a CA that is none": ({"ca": "canary"}, "COURIER_BROKER_CA_FILE: is no PEM"),
+    "a certificate that is none": (
+        {"cert": "canary"},
+        "COURIER_BROKER_CERT_FILE or _KEY_FILE: is no PEM",
+    ),
+    "a key that is none": (
+        {"key": "canary"},
+        "COURIER_BROKER_CERT_FILE or _KEY_FILE: is no PEM",
+    ),
+    "another's key": (
+        {"key": "another's"},
+        "COURIER_BROKER_KEY_FILE: is not the key of COURIER_BROKER_CERT_FILE",
+    ),
+    "a locked key": (
+        {"key": "locked"},
+        "COURIER_BROKER_CERT_FILE or _KEY_FILE: is no PEM, or locked by a password",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changed", "expected"), NAMED.values(), ids=NAMED)
 def test_a_tls_file_that_cannot_be_used_is_named(
-    name: str, content: str | None, tmp_path: Path
+    changed: dict[str, str | None], expected: str, tmp_path: Path
 ) -> None:
-    """A missing or wrong file is a clear error before anything connects."""
-    if content:
-        (tmp_path / "file").write_text(content, "utf-8")
-    settings = Settings.load(**{name: str(tmp_path / "file")})
-    expected = re.escape("COURIER_BROKER_CA_FILE, _CERT_FILE or _KEY_FILE cannot be used")
-    with pytest.raises(ConfigurationError, match=expected):
+    """A missing or wrong file is one clear error before anything connects; no terminal is asked."""
+    authority = trustme.CA()
+    client, another = authority.issue_cert("courier"), authority.issue_cert("other")
+    locked = load_pem_private_key(client.private_key_pem.bytes(), None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"canary")
+    )
+    texts = {"another's": another.private_key_pem.bytes(), "locked": locked, "canary": b"canary"}
+    files = {
+        "ca": authority.cert_pem.bytes(),
+        "cert": client.cert_chain_pems[0].bytes(),
+        "key": client.private_key_pem.bytes(),
+    }
+    for name, content in files.items():
+        chosen = changed.get(name, "as it is")
+        if chosen is not None:
+            (tmp_path / name).write_bytes(texts.get(chosen, content))
+    settings = Settings.load(
+        broker_url="amqps://a/", **{f"broker_{name}_file": str(tmp_path / name) for name in files}
+    )
+    with pytest.raises(ConfigurationError) as told:
         settings.broker_tls()
+    assert str(told.value).startswith(expected)
+    assert "canary" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (
+            {"broker_url": "amqp://u:canary@a/", "broker_ca_file": "/ca"},
+            "COURIER_BROKER_URL: is not amqps://, but files for TLS are set beside it",
+        ),
+        (
+            {"broker_url": "amqps://u:canary@a/", "broker_key_file": "/key"},
+            "COURIER_BROKER_KEY_FILE: COURIER_BROKER_CERT_FILE is missing",
+        ),
+    ],
+)
+def test_tls_files_that_would_not_be_used_are_refused(
+    settings: dict[str, str], expected: str
+) -> None:
+    """A forgotten letter must not send the password in the clear."""
+    with pytest.raises(ConfigurationError) as told:
+        Settings.load(**settings).broker_tls()
+    assert expected == str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "files", "expected"),
+    [
+        ("amqps://a/", {"broker_cert_file": "/cert"}, "EXTERNAL"),
+        ("amqps://a/", {}, None),
+        ("amqps://u:p@a/", {"broker_cert_file": "/cert"}, None),
+        ("amqps://u@a/", {"broker_cert_file": "/cert"}, None),
+        ("amqps://a/?auth=plain", {"broker_cert_file": "/cert"}, "plain"),
+        ("amqp://a/", {"broker_cert_file": "/cert"}, None),
+    ],
+)
+def test_a_certificate_is_the_login_where_the_address_has_none(
+    url: str, files: dict[str, str], expected: str | None
+) -> None:
+    """And nowhere else: a user in the address logs in with a password."""
+    (address,) = Settings.load(broker_url=url, **files).broker_addresses("x")
+    assert expected == address.query.get("auth")

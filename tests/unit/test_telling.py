@@ -348,5 +348,5 @@ async def test_a_message_is_parked_by_name() -> None:
     publisher = FakePublisher()
     await telling.park(publisher.used, delivery(), "not-json", "courier.query-devices")
     ((exchange, key, message),) = publisher.sent
-    assert ("", "courier.parked") == (exchange, key)
+    assert ("courier.parked", "courier.parked") == (exchange, key)
     assert "not-json" == message.headers["courier-reason"]

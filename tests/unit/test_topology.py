@@ -43,7 +43,10 @@ QUEUES: Final[dict[str, tuple[dict[str, Any], tuple[str | None, str]]]] = {
         WORK | {"x-delivery-limit": 3, "x-dead-letter-routing-key": "courier.parked"},
         (None, ""),
     ),
-    "courier.parked": ({"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1}, (None, "")),
+    "courier.parked": (
+        {"x-queue-type": "quorum", "x-delivery-limit": 2**31 - 1},
+        ("courier.parked", "courier.parked"),
+    ),
     "courier.unheard": (
         {"x-queue-type": "quorum", "x-max-length": 100_000, "x-overflow": "drop-head"},
         ("courier.unheard", ""),
@@ -62,6 +65,7 @@ EXCHANGES: Final = {
     "courier.events": ("topic", {"alternate-exchange": "courier.unheard"}),
     "courier.unrouted": ("fanout", {}),
     "courier.unheard": ("fanout", {}),
+    "courier.parked": ("direct", {}),
     "courier.retry.5s": ("fanout", {}),
     "courier.retry.600s": ("fanout", {}),
 }
