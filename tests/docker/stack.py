@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.support.workflow import Json
 
 FILE = str(ROOT / "deploy" / "compose.yaml")
+PASSWORDS = ("courier-password", "people-passwords")
+"""The volumes that have them."""
 
 
 def _free_port() -> int:
@@ -69,10 +71,18 @@ class Stack:
         """Run a program in a container, which has neither a shell nor curl to offer."""
         return self.engine.docker("exec", self.container(service), "python", "-c", program)
 
+    def passwords(self) -> dict[str, str]:
+        """The broker's passwords, by the user's name; no container that runs for long has all."""
+        volumes = [f"--volume={self.name}_{which}:/{which}:ro" for which in PASSWORDS]
+        program = "import pathlib, json; print(json.dumps({p.name: p.read_text() for p in pathlib"
+        program += ".Path('/').glob('*-password*/*-password')}))"
+        start = ("run", "--rm", "--network=none", *volumes, "--entrypoint=python")
+        found = json.loads(self.engine.docker(*start, self.images.courier, "-c", program))
+        return {name.removesuffix("-password"): found[name] for name in found}
+
     def amqp(self) -> str:
         """The broker's address, for an administrator outside."""
-        password = self.python("courier", "print(open('/run/courier/broker-password').read())")
-        return f"amqp://courier:{password}@127.0.0.1:{self.amqp_port}/"
+        return f"amqp://admin:{self.passwords()['admin']}@127.0.0.1:{self.amqp_port}/"
 
     def is_ready(self) -> bool:
         try:

@@ -41,7 +41,7 @@ def stack(docker: Engine, made: Images) -> Iterator[Stack]:
 async def test_up_brings_a_service_that_is_ready(stack: Stack) -> None:
     """Without anything that was prepared: no password, no inventory."""
     await until(stack.is_ready, patience=90)
-    assert 0 == stack.inspected("password")["State"]["ExitCode"]
+    assert 0 == stack.inspected("passwords")["State"]["ExitCode"]
     assert 0 == stack.inspected("courier")["RestartCount"]
 
 
@@ -54,11 +54,15 @@ async def test_a_command_from_outside_is_answered(stack: Stack) -> None:
     assert ("succeeded", 7) == (answer.data["conclusion"], answer.data["total"])
 
 
-def test_a_person_sends_a_command_in_the_container(stack: Stack) -> None:
-    """As the README says: `courier send` is there, with the settings of the service."""
-    words = ("courier", "send", "query-sms-balance", "--appliance", "fac-1", "--wait")
-    said = stack("exec", "-T", "courier", *words)
-    assert 960 == json.loads(said[said.index("{") :])["data"]["available_sms"]
+def test_a_person_sends_a_command_as_another_user(stack: Stack) -> None:
+    """As the README says: `operator` is the command line, with a password of its own."""
+    words = ("send", "query-sms-balance", "--appliance", "fac-1", "--wait")
+    said = stack("run", "--rm", "-T", "operator", *words)
+    document, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
+    assert 960 == document["data"]["available_sms"]
+    listing = "import os; print(os.listdir('/run/courier'))"
+    assert "['courier-password']" == stack.python("courier", listing)
+    assert {"admin", "courier", "courier-operator"} == set(stack.passwords())
 
 
 @pytest.mark.parametrize(
@@ -131,14 +135,14 @@ async def test_a_new_container_has_the_ledger_of_the_old_one(stack: Stack) -> No
 def test_no_secret_is_told_by_docker(stack: Stack) -> None:
     """Neither in what was written nor in what a container was made of."""
     secrets = [
-        stack.python("courier", "print(open('/run/courier/broker-password').read())"),
+        *stack.passwords().values(),
         *stack.control("/secrets/fac-1")["secrets"],
         *stack.control("/secrets/fvc-1")["secrets"],
         licence(1),
         licence(2),
     ]
-    assert len(secrets) > 4
-    for service in ("password", "courier", "simulator", "rabbitmq"):
+    assert len(secrets) > 6
+    for service in ("passwords", "courier", "simulator", "rabbitmq"):
         told = stack.engine.docker("logs", stack.container(service)) + json.dumps(
             stack.inspected(service)
         )
