@@ -9,7 +9,11 @@ ARG BASE=python:3.13.5-slim-bookworm
 
 FROM ${BASE} AS build
 
-RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends binutils python3-venv
+# No bytecode until the end: what the base image lacks would be there here, and not in the image.
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONDONTWRITEBYTECODE=1
+# Debian keeps a part of Python's venv in a package of its own.
+RUN apt-get update -qq && apt-get install -qq -y --no-install-recommends binutils \
+      $(python3 -c 'import ensurepip' 2>/dev/null || echo python3-venv)
 # Two environments: pip stays in its own, and installs into the other one from there. What is below
 # /image is what the second stage gets.
 RUN python3 -m venv /build && python3 -m venv --without-pip /opt/courier \
@@ -17,7 +21,6 @@ RUN python3 -m venv /build && python3 -m venv --without-pip /opt/courier \
     && ln --symbolic /image/opt/courier /opt/courier
 
 WORKDIR /src
-ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONDONTWRITEBYTECODE=1
 # Wheels only: nothing that was downloaded runs before its hash was compared, and no compiler is
 # needed.
 COPY deploy/requirements.txt deploy/requirements-build.txt deploy/
