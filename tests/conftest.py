@@ -17,7 +17,7 @@ from tests.support.real import Real
 
 _TESTS: Final = Path(__file__).parent
 # What starts programs takes longest: it is begun first, and the many short files fill up the rest.
-_FIRST: Final = ("docker", "system", "broker", "appliances")
+_FIRST: Final = ("system", "docker", "broker", "appliances")
 # Sockets are switched off by pytest's options. These folders have them, to this machine only.
 _WITH_SOCKETS: Final = ("broker", "system", "appliances", "docker")
 _LOOPBACK: Final = ["127.0.0.1", "::1"]
