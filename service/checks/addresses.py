@@ -58,7 +58,7 @@ async def _knock(address: URL, tls: ssl.SSLContext | None) -> AbstractRobustConn
     except TimeoutError:
         return _Refused(f"no answer within {_KNOCK:g} s", is_final=False)
     except (AMQPError, OSError) as error:
-        why = refusal(address, error)
+        why = await asyncio.to_thread(refusal, address, error, tls)
         return _Refused(why or _reason(error), is_final=why is not None)
 
 

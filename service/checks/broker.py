@@ -132,13 +132,17 @@ async def _stand(connection: AbstractRobustConnection, delays: Sequence[int]) ->
     counts = {name: await _count(connection, name) for name in names}
     running = await _is_owned(connection)
     refusal, topology = await _topology(connection, delays, counts)
-    if not refusal:
-        refusal = await _refusal(connection, delays)
-    permissions = (
-        _finding("permissions", State.FAILED, refusal)
-        if refusal
-        else _finding("permissions", State.OK, "configure, write and read, as far as AMQP tells")
-    )
+    retries = [retry_name(delay) for delay in sorted(set(delays))]
+    refusal = refusal or await _refusal(connection, PARKED, EVENTS_EXCHANGE, *retries)
+    if refusal:
+        permissions = _finding("permissions", State.FAILED, refusal)
+    elif refusal := await _refusal(connection, ""):
+        permissions = _finding(
+            "permissions", State.WARNING, f"no `reply_to` is answered: {refusal}"
+        )
+    else:
+        detail = "configure, write and read, as far as AMQP tells"
+        permissions = _finding("permissions", State.OK, detail)
     found = {name: count for name, count in counts.items() if count is not None}
     return [permissions, topology, _courier(running, found), _waiting(found)]
 
@@ -187,14 +191,14 @@ def _difference(line: str) -> Json:
     return {**found.groupdict()} if found else {"told": line}
 
 
-async def _refusal(connection: AbstractRobustConnection, delays: Sequence[int]) -> str:
+async def _refusal(connection: AbstractRobustConnection, *names: str) -> str:
     """Try whether we may read, and write to each exchange; say what is refused.
 
     A queue with a dead-letter exchange may be declared only by who may read it and write there.
     Ours are exclusive: they go with the connection, and nothing ever comes into them.
     """
     transport = underlay(connection)
-    for exchange in ("", EVENTS_EXCHANGE, *(retry_name(delay) for delay in sorted(set(delays)))):
+    for exchange in names:
         channel = await transport.channel(publisher_confirms=False)
         try:
             await channel.queue_declare(

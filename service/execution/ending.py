@@ -12,7 +12,7 @@ from service.ledger import Told
 from service.messages.encode import FINISHED, Event, finished_event, finished_type
 from service.messages.events import CommandRef, Failure
 from service.messages.results import Conclusion
-from service.messages.wire import now
+from service.messages.wire import MAX_RESULT, now
 from service.telemetry import log, redact
 
 if TYPE_CHECKING:
@@ -31,6 +31,12 @@ _LEVELS = {
     Conclusion.FAILED: logging.WARNING,
     Conclusion.UNKNOWN: logging.ERROR,
 }
+
+
+_TOO_LONG = Failed(
+    Code.UNEXPECTED_ANSWER,
+    f"the appliance's answer makes a result of more than {MAX_RESULT} bytes; ask for less at once",
+)
 
 
 class Endings:
@@ -78,6 +84,9 @@ class Endings:
             **body,
         )
         end = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
+        if len(end.data) > MAX_RESULT and why is None and not plan.recorded:
+            untold = Outcome(plan.untouched(command.data), Conclusion.FAILED, _TOO_LONG)
+            return await self.end(received, plan, untold, attempts, streamed)
         # The first end stays, and only what is stored is told.
         stored = await self._ledger.conclude(command, end) if plan.recorded else end
         if stored != end:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from service.errors import Code, Failed
 from service.messages.encode import page_event
 from service.messages.events import MAX_DEVICES, CommandRef, QueryDevicesPage
 from service.messages.results import Streamed
-from service.messages.wire import MAX_BYTES
+from service.messages.wire import MAX_BYTES, MAX_RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -73,6 +74,8 @@ class EventPages:
             await self._tell_page(devices[:half])
             await self._tell_page(devices[half:])
             return
+        if len(event.data) > MAX_RESULT:
+            raise Failed(Code.UNEXPECTED_ANSWER, f"one phone has more than {MAX_RESULT} bytes")
         await self._tell(event)
         self._pages += 1
         self._devices += len(devices)

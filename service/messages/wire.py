@@ -27,6 +27,8 @@ Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | Non
 
 MAX_BYTES = 2 * 1024 * 1024
 """The largest message that is looked into: 2 MiB."""
+MAX_RESULT = 2 * MAX_BYTES
+"""The largest `data` that is told: the broker closes the channel on what is too large for it."""
 
 _RFC3339 = re.compile(
     r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])[Tt]"

@@ -18,7 +18,7 @@ from pika import exceptions, spec
 
 from service.errors import ConfigurationError, PublishFailed
 from service.topology import PARKED
-from service.topology.refusal import is_external, login_refusal, refusal
+from service.topology.refusal import is_external, login_refusal, port, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,7 +166,7 @@ def _connect(settings: Settings, program: str) -> _Connection:
     tls = settings.broker_tls()
     silent = []
     for address in settings.broker_addresses(program):
-        where = f"{address.host}:{_port(address)}"
+        where = f"{address.host}:{port(address)}"
         try:
             # The one place where pika's own types end.
             return cast("_Connection", pika.BlockingConnection(_parameters(address, tls)))
@@ -180,7 +180,7 @@ def _connect(settings: Settings, program: str) -> _Connection:
                 f"COURIER_BROKER_URL: {where} refuses the connection: {error}"
             ) from None
         except (exceptions.AMQPError, OSError) as error:
-            if why := refusal(address, error):
+            if why := refusal(address, error, tls):
                 raise ConfigurationError(why) from None
             silent.append(f"{where} does not answer ({_cause(error)})")
     raise ConfigurationError("COURIER_BROKER_URL: " + "; ".join(silent))
@@ -192,7 +192,7 @@ def _parameters(address: URL, tls: ssl.SSLContext | None) -> object:
         options = pika.SSLOptions(tls or ssl.create_default_context(), address.host)
     return pika.ConnectionParameters(
         host=address.host,
-        port=_port(address),
+        port=port(address),
         # yarl leaves an encoded slash as it is, and the default virtual host is called "/".
         virtual_host=address.path[1:].replace("%2F", "/") or "/",
         credentials=_credentials(address),
@@ -211,10 +211,6 @@ def _credentials(address: URL) -> object:
         return pika.credentials.ExternalCredentials()
     user, password = address.user or "guest", address.password or "guest"
     return pika.PlainCredentials(user, password, erase_on_connect=True)
-
-
-def _port(address: URL) -> int:
-    return address.port or (5671 if address.scheme == "amqps" else 5672)
 
 
 def _cause(error: BaseException) -> str:

@@ -86,7 +86,7 @@ async def connect(
             try:
                 connection = await _opened(address, tls)
             except (AMQPError, OSError, TimeoutError) as error:
-                if why := refusal(address, error):
+                if why := await asyncio.to_thread(refusal, address, error, tls):
                     raise ConfigurationError(why) from None
                 if not told:
                     log.warning("broker-unreachable", broker=host(address), reason=str(error))

@@ -6,6 +6,7 @@ by itself: a broker that is down, or starts.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING, Final
 
@@ -26,18 +27,21 @@ _EXPIRED: Final = frozenset({9, 10})
 _NO_TLS: Final = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"})
 
 
-def refusal(address: URL, error: BaseException) -> str | None:
-    """Say what a person must correct; None when waiting may help.
+_LOOK: Final = 2.0
+"""Seconds that a broker has to say what it has against our certificate."""
+
+
+def refusal(address: URL, error: BaseException, tls: ssl.SSLContext | None) -> str | None:
+    """Say what a person must correct; None when waiting may help. Blocks, for two seconds at most.
 
     Args:
         address: what was connected to.
         error: what aio-pika or pika raised.
+        tls: what it was connected with.
     """
     where = host(address)
-    for cause in causes(error):
-        if isinstance(cause, ssl.SSLError) and (why := _tls(cause)):
-            variable, words = why
-            return f"{variable}: {where} {words}"
+    if why := _of_tls(where, error):
+        return why
     if isinstance(error, AuthenticationError):
         return login_refusal(address, "it does not offer this kind of login")
     if isinstance(error, ProbableAuthenticationError):
@@ -45,6 +49,33 @@ def refusal(address: URL, error: BaseException) -> str | None:
     # A virtual host that is not there or not allowed: waiting will not bring it.
     if any(word in str(error) for word in ("NOT_ALLOWED", "Connection.Close", "vhost")):
         return f"{_URL}: {where} refuses the connection: {error}"
+    if address.scheme == "amqps" and tls is not None:
+        return _of_tls(where, _look_again(address, tls))
+    return None
+
+
+def _look_again(address: URL, tls: ssl.SSLContext) -> BaseException | None:
+    """Shake hands once more and say nothing.
+
+    In TLS 1.3 a broker refuses our certificate after the handshake. Had we written by then, the
+    reset of the connection may have swallowed its reason.
+    """
+    try:
+        with (
+            socket.create_connection((address.host or "", port(address)), _LOOK) as connection,
+            tls.wrap_socket(connection, server_hostname=address.host) as secured,
+        ):
+            secured.recv(1)
+    except OSError as error:
+        return error
+    return None
+
+
+def _of_tls(where: str, error: BaseException | None) -> str | None:
+    for cause in causes(error):
+        if isinstance(cause, ssl.SSLError) and (why := _tls(cause)):
+            variable, words = why
+            return f"{variable}: {where} {words}"
     return None
 
 
@@ -57,7 +88,7 @@ def login_refusal(address: URL, said: str) -> str:
     return f"{_URL}: {host(address)} refuses the login: {said}"
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
     """Go through an error and what it came from, each once: aiormq's may go round in circles."""
     seen: set[int] = set()
     waiting: list[object] = [error]
@@ -79,8 +110,12 @@ def is_external(address: URL) -> bool:
 
 def host(address: URL) -> str:
     """Name a broker without its credentials."""
-    port = address.port or (5671 if address.scheme == "amqps" else 5672)
-    return f"{address.host}:{port}{address.path}"
+    return f"{address.host}:{port(address)}{address.path}"
+
+
+def port(address: URL) -> int:
+    """Give the port, which depends on the scheme unless it is said."""
+    return address.port or (5671 if address.scheme == "amqps" else 5672)
 
 
 def _tls(error: ssl.SSLError) -> tuple[str, str] | None:

@@ -55,6 +55,7 @@ class Web:
 
     Attributes:
         app: what answers, as ASGI has it.
+        routes: all that there is to ask for.
     """
 
     def __init__(
@@ -73,16 +74,28 @@ class Web:
         self._metrics = metrics
         self._page = page
         self._task: asyncio.Task[None] | None = None
-        routes = [
+        self.routes = [
             Route("/health/live", self._live),
             Route("/health/ready", self._ready),
             Route("/metrics", self._measure),
             *documents(),
             *(page.routes(self._drop) if page else page_is_off()),
         ]
-        self.app = Guard(Starlette(routes=routes), page.names if page else None)
+        app = Starlette(routes=self.routes)
+        # It would send a browser to wherever the request's own Host header says.
+        app.router.redirect_slashes = False
+        self.app = Guard(app, page.names if page else None)
         self._server = _Server(
-            uvicorn.Config(self.app, log_config=None, access_log=False, lifespan="off")
+            uvicorn.Config(
+                self.app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                ws="none",
+                server_header=False,
+                # Nobody stands before us who says whom a request is from.
+                proxy_headers=False,
+            )
         )
         self.address = ""
 

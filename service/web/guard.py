@@ -26,9 +26,13 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
     # After an upgrade nobody shall look at the new courier through the old page.
     "cache-control": "no-store",
 }
+
+
+_METHODS = frozenset({"GET", "HEAD"})
 
 
 class Guard:
@@ -52,7 +56,14 @@ class Guard:
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
-        if scope["type"] == "http" and self._is_foreign(scope):
+        if scope["type"] != "http":
+            return  # a web socket: there is none
+        if scope["method"] not in _METHODS:
+            allowed = {"allow": ", ".join(sorted(_METHODS))}
+            answer = PlainTextResponse("Only reading.\n", status_code=405, headers=allowed)
+            await answer(scope, receive, sending)
+            return
+        if self._is_foreign(scope):
             sentence = (
                 "This page is answered under the name of this machine only (localhost, 127.0.0.1,"
                 " [::1] or COURIER_HTTP_HOST). To have it under another name, set"

@@ -42,6 +42,9 @@ class Connection:
 
     name: str
     given_name: str | None
+    user: str
+    mechanism: str
+    tls: bool
 
 
 class Rabbit:
@@ -114,7 +117,13 @@ class Rabbit:
 
     def connections(self, vhost: str) -> list[Connection]:
         return [
-            Connection(connection["name"], connection.get("user_provided_name"))
+            Connection(
+                connection["name"],
+                connection.get("user_provided_name"),
+                connection["user"],
+                connection["auth_mechanism"],
+                connection["ssl"],
+            )
             for connection in self._ask("GET", f"vhosts/{quote(vhost, safe='')}/connections").json()
         ]
 

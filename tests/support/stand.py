@@ -171,6 +171,7 @@ class Stand:
 
     Attributes:
         canaries: those that were sent; a test may add its own.
+        always: settings of every program that is started from now on.
     """
 
     url: str
@@ -178,6 +179,7 @@ class Stand:
     processes: list[Process] = field(default_factory=list)
     played: list[Appliances] = field(default_factory=list)
     canaries: Canaries = field(default_factory=Canaries)
+    always: dict[str, str] = field(default_factory=dict)
 
     def environment(self, **settings: str) -> dict[str, str]:
         """The settings of a service on this stand."""
@@ -189,7 +191,9 @@ class Stand:
             "RETRY_DELAYS": "1,2",
             "LOG_LEVEL": "DEBUG",
         }
-        return {f"COURIER_{name}": value for name, value in (defaults | settings).items()}
+        return {
+            f"COURIER_{name}": value for name, value in (defaults | self.always | settings).items()
+        }
 
     async def appliances(self, *options: str) -> Appliances:
         """Play one FortiAuthenticator and one FortiVoice, unless the options say otherwise."""

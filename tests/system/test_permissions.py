@@ -208,6 +208,10 @@ async def test_without_replies_every_command_still_ends_exactly_once(
         assert ([], []) == (workflow.replies, service.events("publish-repeated"))
         reasons = {each["reason"] for each in service.events("reply-undeliverable")}
         assert any("ACCESS_REFUSED" in each for each in reasons), reasons
+    exit_code, output = await stand.courier(
+        "check", BROKER_URL=mute[COURIER], RETRY_DELAYS="5,30,120,600"
+    )
+    assert (0, True) == (exit_code, "no `reply_to` is answered" in output), output
     assert 0 == await service.end()
 
 

@@ -8,7 +8,8 @@ from typing import Final
 import pytest
 
 from deploy.rabbitmq.__main__ import definitions
-from service.messages.wire import MAX_BYTES
+from service.app import LAST_WORDS
+from service.messages.wire import MAX_BYTES, MAX_RESULT
 from service.settings import Settings
 from service.topology import exchanges, queues
 
@@ -27,7 +28,8 @@ def test_the_couriers_user_has_rights_on_its_own_names_only(file: str, right: st
     """Every name that it declares, and no other; the default exchange only where it replies."""
     permissions = json.loads((FILES / file).read_text())["permissions"]
     (pattern,) = [each[right] for each in permissions if each["user"] == "courier"]
-    own = {each.name for each in (*exchanges(DELAYS), *queues(DELAYS))} | {"courier.sqlite-owner"}
+    own = {each.name for each in exchanges(DELAYS)} | {each.name for each in queues(DELAYS)}
+    own.add("courier.sqlite-owner")
     others = {"theirs", "courier", "courierx", "my.courier.x", "amq.topic", "amq.gen-courier.x", ""}
     assert own == {name for name in own | others if re.search(pattern, name)}
     replies = (file, right) == ("users.json", "write")
@@ -42,8 +44,15 @@ def test_no_user_of_the_files_has_a_password_or_a_tag() -> None:
     }
 
 
-def test_the_broker_takes_every_command_that_the_courier_does() -> None:
-    """Its bound for a message lies above ours: a command of 2 MiB, and one that is rejected."""
+def test_the_broker_takes_every_message_that_the_courier_sends() -> None:
+    """Its bound lies above ours: the largest result, with all that a command can give it along."""
     text = (FILES / "rabbitmq.conf").read_text()
     (bound,) = re.findall(r"^max_message_size = (\d+)$", text, re.MULTILINE)
-    assert 2 * MAX_BYTES == int(bound)
+    assert MAX_RESULT + MAX_BYTES < int(bound)
+
+
+def test_systemd_waits_for_the_drain() -> None:
+    """Longer than the default drain and the last words after it."""
+    unit = (FILES.parent / "courier.service").read_text()
+    (seconds,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert Settings.model_fields["drain_timeout"].default + LAST_WORDS < int(seconds)

@@ -12,6 +12,7 @@ from service.execution import Execution, Received, Retry
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
+from service.messages.wire import MAX_RESULT
 from tests.support.clock import Clock
 from tests.support.wait import until
 from tests.unit.fakes import FakeFvc, executing, part
@@ -232,3 +233,23 @@ async def test_a_stream_that_was_never_begun_says_nothing_of_pages(execution: Ex
     """Nor does one that ends without another try."""
     data = result(await execution.settle(streaming(expired=True, attempts=2)))
     assert ("failed", None) == (data["conclusion"], data["stream"])
+
+
+async def test_a_result_that_no_broker_takes_is_told_as_a_failure(
+    execution: Execution, voice: FakeFvc
+) -> None:
+    """Told over and over again it would close the channel for everybody, and never arrive."""
+    voice.parts = [part("a" * (MAX_RESULT + 1), total=1, rows=1, complete=True)]
+    told = result(await execution.settle(received(command("query-devices"))))
+    assert ("failed", "unexpected-answer") == (told["conclusion"], told["error"]["code"])
+    assert told["devices"] is None
+
+
+async def test_a_page_that_no_broker_takes_is_not_told(
+    execution: Execution, voice: FakeFvc, listening: Listening
+) -> None:
+    """One phone is as small as a page can be made."""
+    voice.parts = [part("a" * (MAX_RESULT + 1), total=1, rows=1, complete=True)]
+    end = await execution.settle(streaming())
+    assert isinstance(end, Retry)
+    assert (Code.UNEXPECTED_ANSWER, []) == (end.error, listening.heard)

@@ -1,8 +1,10 @@
 """Bytes become a command or a rejection; what is secret in them stays so."""
 
 import base64
+import gzip
 import hashlib
 import traceback
+import tracemalloc
 from typing import Any, Final
 
 import pytest
@@ -323,3 +325,16 @@ def _file(raw: bytes) -> LicenseFile:
     data = decode(raw).data
     assert isinstance(data, ApplyVoiceLicense)
     return data.file
+
+
+def test_what_is_packed_stays_packed() -> None:
+    """A kilobyte that would become a gigabyte is a kilobyte that is no JSON, whoever says so."""
+    bomb = gzip.compress(bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        reasons = {rejection(bomb, content_encoding=said).reason for said in ("gzip", None)}
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {Reason.NOT_JSON} == reasons
+    assert peak < 1_000_000
