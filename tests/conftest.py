@@ -12,7 +12,7 @@ from anyio.from_thread import start_blocking_portal
 from service.demo.broker import Node, running_broker
 from tests.support.canaries import fail_if_told
 from tests.support.eventlog import fail_if_off_contract
-from tests.support.postgres import PrivatePostgres
+from tests.support.postgres import Server, server
 from tests.support.rabbit import Rabbit
 from tests.support.real import Real
 
@@ -102,12 +102,14 @@ def broker() -> Iterator[Rabbit]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PrivatePostgres]:
-    """One real PostgreSQL for the run; each test has a database of its own there."""
-    server = PrivatePostgres()
-    server.start()
-    yield server
-    server.close()
+def postgres() -> Iterator[Server]:
+    """One real PostgreSQL for the run, in Docker or a private one; each test has a database."""
+    running = server()
+    try:
+        running.start()
+        yield running
+    finally:
+        running.close()
 
 
 @pytest.fixture

@@ -26,6 +26,17 @@ def test_the_broker_tests_pass_on_a_container_as_well(docker: Engine, made: Imag
     assert " passed in " in said.splitlines()[-1]
 
 
+def test_the_ledger_tests_pass_on_a_container_as_well(docker: Engine, made: Images) -> None:
+    """On PostgreSQL in Docker, by testcontainers."""
+    options = ("-q", "--capture=no", "-p", "no:cacheprovider")
+    said = docker.run(
+        *(sys.executable, "-m", "pytest", *options, "tests/ledger"),
+        env={"COURIER_TEST_POSTGRES_IMAGE": made.postgres},
+    )
+    assert "PostgreSQL: not in Docker" not in said
+    assert " passed in " in said.splitlines()[-1]
+
+
 @pytest.fixture
 def postgres(
     docker: Engine, made: Images, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ from service.ledger import Ledger
 from service.ledger.opening import open_ledger
 from service.settings import Postgres
 from tests.support.clock import Clock
-from tests.support.postgres import PrivatePostgres
+from tests.support.postgres import Server
 
 Place: TypeAlias = Path | Postgres
 Open = Callable[[], Awaitable[Ledger]]
@@ -34,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def database(postgres: PrivatePostgres) -> Postgres:
+def database(postgres: Server) -> Postgres:
     """A database of the test's own."""
     return postgres.database()
 

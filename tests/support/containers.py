@@ -11,8 +11,11 @@ import threading
 import time
 from typing import Final, Protocol, cast
 
+from pydantic import SecretStr
+
 from service.demo.container import ensure_image, new_container
 from service.demo.probe import free_ports
+from service.settings import Postgres
 
 IMAGE: Final = "postgres:17-alpine"
 USER: Final = "courier"
@@ -64,6 +67,16 @@ class PostgresContainerNode:
     def url(self, database: str = "postgres") -> str:
         """Say where a database is, with the credentials of who may do everything."""
         return f"postgresql://{USER}:{self._password}@127.0.0.1:{self.port}/{database}"
+
+    def place(self, name: str) -> Postgres:
+        """Say where a database is, as the service is told."""
+        return Postgres(SecretStr(self.url(name)))
+
+    def database(self) -> Postgres:
+        """Make a new database, and say where it is."""
+        name = f"ledger_{secrets.token_hex(6)}"
+        self.ask(f"CREATE DATABASE {name} TEMPLATE template0")
+        return self.place(name)
 
     def start(self) -> None:
         """See that it runs, again on the same data and port, and wait until it answers.

@@ -5,19 +5,21 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from uuid import uuid4
 
 import asyncpg
 from pydantic import SecretStr
 
-from service.demo.probe import free_ports
+from service.demo.probe import BrokerUnavailable, free_ports
 from service.settings import Postgres
+from tests.support.containers import PostgresContainerNode
 from tests.support.packages import brought
 
 T = TypeVar("T")
@@ -33,6 +35,28 @@ _OPTIONS: Final = {
     "logging_collector": "off",
 }
 _PATIENCE: Final = 40.0
+
+
+class Server(Protocol):
+    """A PostgreSQL, in Docker or not; see `PrivatePostgres`."""
+
+    def start(self) -> None: ...
+    def kill(self) -> None: ...
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+    def close(self) -> None: ...
+    def database(self) -> Postgres: ...
+    def place(self, name: str) -> Postgres: ...
+    def url(self, name: str) -> str: ...
+
+
+def server() -> Server:
+    """Have one: in Docker where that answers and has the image, else a private one."""
+    try:
+        return PostgresContainerNode()
+    except BrokerUnavailable as why:
+        sys.stdout.write(f"PostgreSQL: not in Docker: {why}\n")
+        return PrivatePostgres()
 
 
 class PrivatePostgres:

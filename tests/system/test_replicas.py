@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from service.settings import Postgres
-from tests.support.postgres import PrivatePostgres, asked
+from tests.support.postgres import Server, asked
 from tests.support.stand import Appliances, Stand
 from tests.support.wait import until
 from tests.support.workflow import Workflow, command, licence
@@ -30,7 +30,7 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 
 
 @pytest.fixture
-def database(postgres: PrivatePostgres) -> str:
+def database(postgres: Server) -> str:
     """A ledger of the test's own, by TCP."""
     return postgres.url(asked(postgres.database(), "SELECT current_database()"))
 
