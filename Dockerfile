@@ -40,6 +40,9 @@ COPY service service
 RUN /build/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /build/bin/pip --python /opt/courier/bin/python install --quiet --no-compile \
       --no-index --no-deps /wheels/*.whl
+# The bill of materials goes with what it lists.
+COPY deploy/supply deploy/supply
+RUN /opt/courier/bin/python -m deploy.supply.sbom /image/opt/courier/sbom.cdx.json
 COPY deploy/bytecode.py /
 RUN /opt/courier/bin/python /bytecode.py /image
 

@@ -130,3 +130,18 @@ def test_what_is_built_is_what_is_pinned(docker: Engine, made: Images) -> None:
         name.lower().replace("_", "-") for name in python(docker, made, DISTRIBUTIONS).split()
     }
     assert {"appliance-courier==0.1.0"} == {name for name in installed if name not in pinned}
+
+
+def test_its_bill_of_materials_lists_what_is_in_it(docker: Engine, made: Images) -> None:
+    """CycloneDX, made while it was built: every distribution that is there, and no other."""
+    read = "import pathlib; print(pathlib.Path('/opt/courier/sbom.cdx.json').read_text())"
+    bill = json.loads(python(docker, made, read))
+    listed = {f"{each['name'].lower()}=={each['version']}" for each in bill["components"]}
+    installed = {
+        name.lower().replace("_", "-") for name in python(docker, made, DISTRIBUTIONS).split()
+    }
+    assert listed == {name for name in installed if not name.startswith("appliance-courier==")}
+    assert ("CycloneDX", "appliance-courier") == (
+        bill["bomFormat"],
+        bill["metadata"]["component"]["name"],
+    )
