@@ -38,6 +38,8 @@ _NETWORKS: Final = "base=10.214.0.0/16,size=24"
 _ANSWER: Final = 20.0
 _PATIENCE: Final = 60.0
 _GRACE: Final = 30.0
+_started: Final[list[subprocess.Popen[bytes]]] = []
+"""Daemons that may outlive who began them: nobody waits for them."""
 _WHAT_TO_DO: Final = """\
 These tests need a Docker engine, and there is none: {why}
 Start Docker, or run as root on Debian, where one is brought along; or leave them out by name:
@@ -178,6 +180,7 @@ def _start() -> None:
             stderr=log,
             start_new_session=True,
         )
+    _started.append(process)
     deadline = time.monotonic() + _PATIENCE
     while not _answers(_OWN):
         if process.poll() is not None or time.monotonic() > deadline:
