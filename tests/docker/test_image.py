@@ -109,6 +109,7 @@ def test_nothing_secret_can_get_into_it(docker: Engine, made: Images) -> None:
         "deploy/bytecode.py",
         "deploy/requirements-build.txt",
         "deploy/requirements.txt",
+        "deploy/supply",
         "pyproject.toml",
     } == {
         path.removeprefix("/context/")
