@@ -288,7 +288,7 @@ def ask(member: Member, path: str, method: str = "GET", *, json: object = None) 
     with httpx.Client(
         auth=(parts.username or "", parts.password or ""),
         verify=http.NO_AUTHORITY,
-        timeout=_ANSWER if method == "GET" else _PATIENCE,
+        timeout=_PATIENCE if method == "DELETE" else _ANSWER,
     ) as client:
         return client.request(method, url, json=json).raise_for_status()
 
