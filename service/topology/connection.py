@@ -68,7 +68,7 @@ class Roaming(aio_pika.RobustConnection):
         restore_timeout: seconds for channels, queues and consumers on a new connection.
     """
 
-    restore_timeout = 30.0
+    restore_timeout = 10.0
 
     CHANNEL_CLASS = Channel
     # aio-pika's own show the address, with credentials in its query if they stand there.

@@ -171,7 +171,7 @@ def markdown(campaign: Campaign) -> str:
     """The page for people: the figures first."""
     seeds = [run.seed for run in campaign.runs]
     figures = {
-        "schedules": f"{len(seeds)} (seeds {min(seeds)} to {max(seeds)})" if seeds else "none",
+        "schedules": f"{len(seeds)} (seeds {_ranges(seeds)})" if seeds else "none",
         "couriers": campaign.arguments.get("replicas", 1),
         "nodes of the broker": 3 if campaign.arguments.get("cluster") else 1,
         "crash cases": len(campaign.crashes),
@@ -210,6 +210,13 @@ def markdown(campaign: Campaign) -> str:
         _table(("seed", "seconds", "commands", "faults", "ends"), map(_row, campaign.runs)),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    """Write sorted seeds as `1 to 27, 33 to 55`."""
+    first = [each for each in seeds if each - 1 not in seeds]
+    last = [each for each in seeds if each + 1 not in seeds]
+    return ", ".join(f"{one} to {other}" for one, other in zip(first, last, strict=True))
 
 
 def _recoveries(campaign: Campaign) -> str:

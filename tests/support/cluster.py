@@ -287,7 +287,7 @@ def ask(member: Member, path: str, method: str = "GET", *, json: object = None) 
     with httpx.Client(
         auth=(parts.username or "", parts.password or ""),
         verify=http.NO_AUTHORITY,
-        timeout=_ANSWER if method == "GET" else _PATIENCE,
+        timeout=_PATIENCE if method == "DELETE" else _ANSWER,
     ) as client:
         return client.request(method, url, json=json).raise_for_status()
 
@@ -299,6 +299,20 @@ class ClusterRabbit(Rabbit):
         first = cluster.members[0]
         super().__init__(first.url, first.api, None)
         self.cluster = cluster
+
+    def create_vhost(self, vhost: str) -> None:
+        """Create it when all nodes are all there: it stays down on one that is still starting."""
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(lambda each: each.ctl("await_startup"), self.cluster.members))
+        super().create_vhost(vhost)
+        deadline = time.monotonic() + _PATIENCE
+        while len(self._running(vhost)) < NODES:
+            assert time.monotonic() < deadline, f"{vhost} runs on {self._running(vhost)} only"
+            time.sleep(_BETWEEN)
+
+    def _running(self, vhost: str) -> list[str]:
+        state = self.ask(f"vhosts/{quote(vhost, safe='')}")["cluster_state"]
+        return [name for name, how in state.items() if how == "running"]
 
     def _ask(self, method: str, path: str, *, json: object = None) -> httpx.Response:
         problem: httpx.TransportError | None = None

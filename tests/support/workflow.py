@@ -22,6 +22,8 @@ from tests.support.wait import until
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 SOURCE = "/workflow"
+_CONNECTED = 10.0
+_RESTORED = 5.0
 Json = dict[str, Any]
 
 
@@ -158,13 +160,28 @@ class Workflow:
         return await queue.get(no_ack=True, fail=False)
 
 
+class _Steady(aio_pika.RobustConnection):
+    """A connection that does not wait for ever: aio-pika's own may, when it is lost once more."""
+
+    async def _on_connected(self) -> None:
+        try:
+            async with asyncio.timeout(_RESTORED):
+                await super()._on_connected()
+        except TimeoutError as error:
+            if self.transport is not None:
+                await asyncio.gather(self.transport.connection.close(error), return_exceptions=True)
+            raise
+
+
 @asynccontextmanager
 async def working(url: str, routing_key: str = "#") -> AsyncIterator[Workflow]:
     """A workflow, bound to all events unless it says otherwise.
 
     The service must have declared its exchanges before.
     """
-    connection = await aio_pika.connect_robust(url, reconnect_interval=0.5)
+    connection = await aio_pika.connect_robust(
+        url, reconnect_interval=0.5, timeout=_CONNECTED, connection_class=_Steady
+    )
     async with connection:
         workflow = Workflow(connection, await connection.channel())
         Workflow.at[url].append(workflow)
