@@ -3,20 +3,20 @@
 import asyncio
 import gc
 
-import aio_pika
 import pytest
 from yarl import URL
 
 from service.errors import ConfigurationError
+from service.topology.connection import Roaming
 from service.topology.nodes import connect
 
 
 async def left_open(address: URL) -> int:
-    """How many of the library's connections to an address nobody had closed; now they are.
+    """How many of our connections to an address nobody had closed; now they are.
 
     Whoever cancels all tasks would wait for such a one for ever.
     """
-    live = [each for each in gc.get_objects() if type(each) is aio_pika.RobustConnection]
+    live = [each for each in gc.get_objects() if type(each) is Roaming]
     found = [each for each in live if each.url.path == address.path and not each.is_closed]
     for each in found:
         await each.close()
