@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from importlib.metadata import PackageMetadata
 
 ROOT: Final = Path(__file__).parents[2]
-REQUIREMENTS: Final = sorted(
-    path for path in ROOT.glob("**/requirements*.txt") if ".venv" not in path.parts
-)
+REQUIREMENTS: Final = sorted(path for path in (ROOT / "deploy").rglob("requirements*.txt"))
 PART: Final = Part(Pin("a", "1.0", "", ("0" * 64,)), "MIT", ("b",))
 OTHER: Final = Part(Pin("b", "2.0", "", ("1" * 64,)), "unknown", ())
 Json = dict[str, Any]
