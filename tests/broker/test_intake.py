@@ -157,6 +157,26 @@ async def test_the_owner_of_sqlite_keeps_others_away(amqp_url: str) -> None:
     await third.stop(1.0)
 
 
+@pytest.mark.usefixtures("connection")
+async def test_couriers_with_a_common_ledger_share_with_each_other_and_no_owner(
+    amqp_url: str,
+) -> None:
+    """A file beside a database would not know what stands in that."""
+
+    async def settle(_: Delivery) -> None:
+        """Have nothing to do."""
+
+    owner, *shared = (Intake([URL(amqp_url)], None, prefetch=1, settle=settle) for _ in range(4))
+    await owner.connect(own_sqlite=True)
+    with pytest.raises(ConfigurationError, match="let all of them use PostgreSQL"):
+        await shared[0].connect(own_sqlite=False)
+    await owner.stop(1.0)
+    for each in shared[1:]:
+        await each.connect(own_sqlite=False)
+    for each in shared:
+        await each.stop(1.0)
+
+
 async def test_ownership_is_regained_before_anything_is_run(
     connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
 ) -> None:
