@@ -114,10 +114,20 @@ class Database:
         """Tell whether a statement is being waited for."""
         return self._unavailable
 
-    async def run(self, sql: str, *values: object) -> Sequence[asyncpg.Record]:
-        """Run one statement, a transaction of its own; wait for a server that does not do it."""
+    async def run(
+        self, sql: str, *values: object, first: Callable[[], None] | None = None
+    ) -> Sequence[asyncpg.Record]:
+        """Run one statement, a transaction of its own; wait for a server that does not do it.
+
+        Args:
+            sql: the statement.
+            values: what stands in it.
+            first: called before each try.
+        """
         pause = 0.1
         while True:
+            if first is not None:
+                first()
             try:
                 rows = await self._fetch(sql, values)
             except (*TROUBLE, ConfigurationError) as error:

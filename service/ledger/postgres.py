@@ -153,12 +153,17 @@ class PostgresLedger:
 
     async def intend(self, command: Command, before: bytes) -> Intent:
         """Announce a write. See `Ledger`."""
-        # Never younger than it is for the others.
-        intent, writer = Intent(before, Moment.current()), uuid4()
-        if not await self._database.run(_INTEND, *_identity(command), before, writer):
+        writer, recorded = uuid4(), Moment.current()
+
+        def note() -> None:
+            nonlocal recorded
+            recorded = Moment.current()  # never younger than it is for the others
+
+        values = (*_identity(command), before, writer)
+        if not await self._database.run(_INTEND, *values, first=note):
             raise IntentOpen(command.data.appliance)
         self._writers[command.data.appliance] = writer
-        return intent
+        return Intent(before, recorded)
 
     async def keep_answer(self, command: Command, answer: bytes) -> None:
         """Record what was said to an announced write. See `Ledger`."""

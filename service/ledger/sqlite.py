@@ -24,6 +24,7 @@ from service.messages.wire import format_instant, parse_instant
 from service.telemetry import log
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
     from pathlib import Path
@@ -149,15 +150,19 @@ class SqliteLedger:
 
     async def intend(self, command: Command, before: bytes) -> Intent:
         """Announce a write. See `Ledger`."""
-        intent = Intent(before, Moment.current())
-        recorded = intent.recorded
-        announced = (format_instant(recorded.at), recorded.boot, recorded.uptime, before)
-        row = (*_identity(command), *announced)
+        recorded = Moment.current()
+
+        def row() -> tuple[_Value, ...]:
+            nonlocal recorded
+            recorded = Moment.current()  # it is no older for having been waited for
+            at = format_instant(recorded.at)
+            return (*_identity(command), at, recorded.boot, recorded.uptime, before)
+
         try:
             await self._execute(_INTEND, row)
         except sqlite3.IntegrityError:
             raise IntentOpen(command.data.appliance) from None
-        return intent
+        return Intent(before, recorded)
 
     async def keep_answer(self, command: Command, answer: bytes) -> None:
         """Record what was said to an announced write. See `Ledger`."""
@@ -187,14 +192,17 @@ class SqliteLedger:
             log.info("ledger-entries-forgotten", entries=forgotten)
         return forgotten
 
-    async def _execute(self, sql: str, row: tuple[_Value, ...]) -> list[sqlite3.Row]:
+    async def _execute(
+        self, sql: str, row: tuple[_Value, ...] | Callable[[], tuple[_Value, ...]]
+    ) -> list[sqlite3.Row]:
         """Run one statement; wait for a storage that is locked, full or gone."""
         pause = 0.1
         while True:
             # A storage that hangs raises nothing.
             alarm = asyncio.get_running_loop().call_later(_HANGS, self._miss, "it does not answer")
             try:
-                rows = list(await self._connection.execute_fetchall(sql, row))
+                values = row() if callable(row) else row
+                rows = list(await self._connection.execute_fetchall(sql, values))
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:

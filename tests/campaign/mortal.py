@@ -58,7 +58,7 @@ STEPS: Final = {
     "intend": "intent-recorded",
     "keep_answer": "answer-kept",
     "withdraw": "intent-withdrawn",
-    "has_open_intent": "open-intent-looked-for",
+    "open_intent": "open-intent-looked-for",
     "conclude": "outcome-stored",
     "check_owner": "broker-checked",
     "belong_to": "broker-bound",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from pydantic import SecretStr
@@ -173,11 +173,11 @@ async def test_an_announcement_whose_answer_was_lost_is_found_again(
     # Its first copy was done: whoever sends it again is told of a row that is there.
     announcement = ledger._database.run  # noqa: SLF001  # where the answer is lost
 
-    async def twice(sql: str, *values: object) -> object:
-        await announcement(sql, *values)
+    async def twice(sql: str, *values: object, **more: Any) -> object:  # noqa: ANN401  passed on
+        await announcement(sql, *values, **more)
         breakable.kill()
         breakable.start()
-        return await announcement(sql, *values)
+        return await announcement(sql, *values, **more)
 
     monkeypatch.setattr(ledger._database, "run", twice)  # noqa: SLF001
     assert BEFORE == (await ledger.intend(FIRST, BEFORE)).before
