@@ -60,7 +60,7 @@ class Locks:
         """End the session, and with it every lock."""
         if self._opening is not None:
             with suppress(*TROUBLE, ConfigurationError):
-                self._session = await self._opening
+                await self._opening
         if self._session is not None:
             await ended(self._session)
 
@@ -86,14 +86,14 @@ class Locks:
     async def _opened(self) -> Session:
         """Give the session; whoever stops waiting for a new one leaves it to the next."""
         if self._session is None or self._session.is_closed():
-            if self._opening is None:
-                self._opening = asyncio.create_task(self._database.session())
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open())
                 self._opening.add_done_callback(lambda task: task.cancelled() or task.exception())
-            try:
-                self._session = await asyncio.shield(self._opening)
-            finally:
-                if self._opening.done():
-                    self._opening = None
+            return await asyncio.shield(self._opening)
+        return self._session
+
+    async def _open(self) -> Session:
+        self._session = await self._database.session()
         return self._session
 
     async def _give_back(self, lock: Lock) -> None:
