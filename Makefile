@@ -74,9 +74,9 @@ soak: $(STAMP)
 	@COURIER_SOAK_COMMANDS=$${COURIER_SOAK_COMMANDS:-20000} \
 	  $(TESTING) pytest -s --no-header tests/system/test_soak.py
 
-# CAMPAIGN='--schedules 20 --seed 7' chooses another one; its report stands in tests/campaign/report.
+# CAMPAIGN='--schedules 20 --seed 7' chooses another one; its report stands in tests/campaign/reports/one.
 campaign: $(STAMP)
-	@$(TESTING) tests.campaign --report tests/campaign/report $(CAMPAIGN)
+	@$(TESTING) tests.campaign --report tests/campaign/reports/one $(CAMPAIGN)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

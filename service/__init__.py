@@ -14,7 +14,7 @@ Around them: `app` builds everything once, `cli` is the way in, `errors` says wh
 what, `settings` what can be set, `telemetry` what is told, `web` answers probes and shows the
 `metrics`, what messages look like (`published`) and a page, whose story of each command is the
 `journal`'s, `watchdog` ends a process that cannot do its work. For people there are `checks` (does
-everything answer?), `client` (sends commands), `eventlog` (reads it), `parking` and `ledger.care`
-(what was parked, what is unknown). `simulator` plays the appliances and shares no code with the
-rest; `demo` shows it all on one machine.
+everything answer?), `client` (sends commands), `eventlog` (reads it), `parking` (what was parked)
+and `ledger` (what is unknown). `simulator` plays the appliances and shares no code with the rest;
+`demo` shows it all on one machine.
 """

@@ -1,5 +1,6 @@
 """Several couriers on one ledger in PostgreSQL: killed, frozen and woken, none writes twice."""
 
+import json
 import signal
 import sys
 from collections.abc import Callable
@@ -103,3 +104,27 @@ async def test_a_replica_that_is_woken_late_does_not_write(
         assert {licence(2): 1} == await posts(appliances, "fac-1")
         assert 1 == len({str(each.event["id"]) for each in workflow.answers("c-1")})
     assert other.events("command-finished", conclusion="failed")
+
+
+async def test_the_tools_read_a_common_ledger_as_they_read_a_file(
+    stand: Stand, database: str, workflow_of: WorkflowOf
+) -> None:
+    """Listed, shown, settled and told, while a courier runs."""
+    appliances = await stand.appliances()
+    await stand.service(LEDGER_URL=database, RECOVERY_TTL="4")
+    await appliances.fault("fvc-1", operation="apply", action="reset", when="after")
+    content = {"name": "v.lic", "content": "bGljZW5jZQ=="}
+    async with workflow_of() as workflow:
+        asked_for = {"appliance": "fvc-1", "file": content}
+        await workflow.send(command("apply-voice-license", asked_for, id="v-1"))
+        assert "unknown" == (await workflow.answer("v-1", patience=40)).data["conclusion"]
+        code, listed = await stand.courier("ledger", "list", "--json", LEDGER_URL=database)
+        assert (0, ["v-1"]) == (code, [each["id"] for each in json.loads(listed)])
+        verdict = ("v-1", "--applied", "--note", "seen in the web interface", "--by", "anna")
+        code, _ = await stand.courier("ledger", "resolve", *verdict, LEDGER_URL=database)
+        assert 0 == code
+        await until(lambda: any("settled" in each.routing_key for each in workflow.heard))
+    code, shown = await stand.courier("ledger", "show", "v-1", LEDGER_URL=database)
+    assert (0, True) == (code, "seen in the web interface" in shown)
+    code, listed = await stand.courier("ledger", "list", "--json", LEDGER_URL=database)
+    assert (0, "") == (code, listed.removeprefix("[]").partition("courier:")[0].strip())
