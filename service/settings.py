@@ -71,8 +71,12 @@ class Postgres:
         return _first_line(self.password_file, "LEDGER_PASSWORD_FILE") or ""
 
     def __str__(self) -> str:
-        """Say where it is, without user and password."""
-        return self.url.get_secret_value().partition("://")[2].rpartition("@")[2].partition("?")[0]
+        """Say where it is, without user, password and options."""
+        text = self.url.get_secret_value().partition("://")[2]
+        where, _, options = text.partition("?")
+        if "@" in options and "@" not in where:
+            return "the database"  # nobody can say where its password ends
+        return where.rpartition("@")[2]
 
 
 class Settings(BaseSettings):

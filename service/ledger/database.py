@@ -177,6 +177,9 @@ class Database:
 
 def refused(place: Postgres, error: Exception) -> ConfigurationError:
     """Say what a person can do about a database that cannot be used."""
+    if isinstance(error, ValueError) and not isinstance(error, asyncpg.ClientConfigurationError):
+        # Of an address that cannot be read, the driver repeats what may be the password.
+        return ConfigurationError("COURIER_LEDGER_URL: is no address that can be used")
     return ConfigurationError(f"COURIER_LEDGER_URL: {place} cannot be used: {reason_of(error)}")
 
 

@@ -94,36 +94,25 @@ def losing(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("at", range(1, STATEMENTS + 1))
+@pytest.mark.parametrize("name", ["activate-sms-license", "apply-voice-license"])
 async def test_a_licence_is_written_once_wherever_the_connection_is_lost(
+    name: str,
     at: int,
     when: Literal["before", "after"],
     ledger: PostgresLedger,
     database: Postgres,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It is told as it was done, and nothing stays open."""
-    fac = Fac()
+    """It is told as it was done, though nobody could read back a file; and nothing stays open."""
+    fac, fvc = Fac(), Fvc()
+    ways: dict[str, tuple[Any, dict[str, Any], str, list[Any]]] = {
+        "activate-sms-license": (fac, {"license": LICENSE}, "added", fac.posts),
+        "apply-voice-license": (fvc, {"file": FILE}, "accepted", fvc.applied),
+    }
+    appliance, asked_for, effect, written = ways[name]
     monkeypatch.setattr(ledger._database, "_fetch", losing(ledger, database, at, when))  # noqa: SLF001
-    data = {"appliance": "fac-1", "license": LICENSE}
-    told = await ended(executing(ledger, fac), "activate-sms-license", data)
-    assert ("succeeded", "added", [LICENSE]) == (told["conclusion"], told["effect"], fac.posts)
-    assert await ledger.open_intent("fac-1") is None
+    data = {"appliance": appliance.name, **asked_for}
+    told = await ended(executing(ledger, appliance), name, data)
+    assert ("succeeded", effect, 1) == (told["conclusion"], told["effect"], len(written))
+    assert await ledger.open_intent(appliance.name) is None
     assert ledger.idle_reason is None
-
-
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("at", range(1, STATEMENTS + 1))
-async def test_a_file_is_applied_once_wherever_the_connection_is_lost(
-    at: int,
-    when: Literal["before", "after"],
-    ledger: PostgresLedger,
-    database: Postgres,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Nobody could read back what it did, and nobody has to."""
-    fvc = Fvc()
-    monkeypatch.setattr(ledger._database, "_fetch", losing(ledger, database, at, when))  # noqa: SLF001
-    data = {"appliance": "fvc-1", "file": FILE}
-    told = await ended(executing(ledger, fvc), "apply-voice-license", data)
-    assert ("succeeded", "accepted", 1) == (told["conclusion"], told["effect"], len(fvc.applied))
-    assert await ledger.open_intent("fvc-1") is None

@@ -121,6 +121,9 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "settings": lambda: Settings.load(broker_url="amqp://u:canary@a/,amqps://u:canary@b/"),
     "settings with a database": lambda: Settings.load(ledger_url="postgresql://u:canary@db/c"),
     "a database": lambda: Postgres(SecretStr("postgresql://u:canary@db/c?password=canary")),
+    "a database with an @": lambda: Postgres(
+        SecretStr("postgresql://db/c?user=u&password=se@canary")
+    ),
     "an entry": lambda: entry(password_env="FVC"),
     "an entry's secret": lambda: EntrySecret("fvc-1", entry(password_env="FVC")),
     "a known entry": lambda: Known(
