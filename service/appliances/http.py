@@ -1,16 +1,15 @@
 """One appliance's HTTP: connections, limits, and the one place where HTTP failures become ours.
 
-httpx's own transport, whose errors say whether a request can have left: a refused connection is
-not a lost answer. Nothing is sent again here but a read whose kept-alive connection was stale.
+Whether a request can have left is known (see `transport`): a refused connection is no lost answer.
+Nothing is sent again here but a read whose kept-alive connection was stale.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import asynccontextmanager
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import aclosing, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -18,23 +17,24 @@ from service.appliances.answers import Answer, Kind, Meaning, clock_skew, proble
 from service.appliances.breaker import Breaker
 from service.appliances.foreign import FOREIGN, NOT_SENT, reason
 from service.appliances.ports import MAX_WAIT, NotSent
+from service.appliances.transport import Transport
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from service.telemetry import log, traces
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from contextlib import AbstractAsyncContextManager, AbstractContextManager
 
     from typing_extensions import Unpack
 
     from service.appliances.answers import Operation, Request
-
-    Trace: TypeAlias = Callable[[str, object], Awaitable[None]]
+    from service.appliances.transport import Leaving
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
+_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _NO_STATUS = 600
 _MAY_ASK_FOR_REST = frozenset({429, 503})
 
@@ -86,16 +86,13 @@ class Http:
             "server.port": port,
             "courier.appliance": name,
         }
-        self._client = httpx.AsyncClient(
-            base_url=url,
-            verify=tls,
-            timeout=httpx.Timeout(read_timeout, connect=connect_timeout),
-            limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
-            # Sessions are kept by hand: jars ignore ports and drop some cookies of IP hosts.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
-            follow_redirects=False,
-            trust_env=False,
+        self._url = url
+        # httpx's client would double what a request costs, for redirects, cookies and the like.
+        self._transport = Transport(
+            tls,
+            connections=concurrency,
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
         )
 
     async def send(
@@ -124,7 +121,7 @@ class Http:
         """
         async with self._turn(self._slots):
             headers = sign() if sign else {}
-            if self._client.is_closed:
+            if self._transport.is_closed:
                 raise NotSent(f"the connections to {self.name} were closed")
             self.in_flight += 1
             try:
@@ -151,7 +148,7 @@ class Http:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     @asynccontextmanager
     async def _turn(self, gate: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
@@ -185,17 +182,18 @@ class Http:
             current.status = None  # until this one is answered
         began, asked = time.perf_counter(), time.time()
         with self._span(operation):
-            async with (
-                asyncio.timeout(self._patience),
-                self._client.stream(
-                    *(operation.method, operation.path),
-                    headers=headers,
-                    extensions=self._extensions(operation),
-                    **request,
-                ) as response,
-            ):
+            async with asyncio.timeout(self._patience):
+                response = await self._transport.handle_async_request(
+                    httpx.Request(
+                        *(operation.method, self._url + operation.path),
+                        headers=_HEADERS | headers,
+                        extensions=self._extensions(operation),
+                        **request,
+                    )
+                )
                 self._dated = (response.headers.get("Date", ""), asked, time.time())
-                body = await _read(response)
+                async with aclosing(response):
+                    body = await _read(response)
             _note_status(response.status_code)
         # Appliances have been seen to answer with numbers that are no HTTP status.
         status = response.status_code if response.status_code < _NO_STATUS else None
@@ -212,11 +210,11 @@ class Http:
             operation, response.status_code, response.headers, body or b"", body is not None
         )
 
-    def _extensions(self, operation: Operation) -> dict[str, Trace]:
-        """Say who is told by httpcore how far a request is."""
-        return {"trace": self._unless_too_late} if operation.kind is Kind.WRITE else {}
+    def _extensions(self, operation: Operation) -> dict[str, Leaving]:
+        """Say who is told by the transport that a request is about to leave."""
+        return {"leaving": self._unless_too_late} if operation.kind is Kind.WRITE else {}
 
-    async def _unless_too_late(self, event: str, _: object) -> None:
+    def _unless_too_late(self) -> None:
         """Stop a write that was announced long ago, before its first byte leaves.
 
         A process that was stopped for a while must not write on: others, who read back meanwhile,
@@ -225,8 +223,6 @@ class Http:
         Raises:
             NotSent: it is too late.
         """
-        if not event.endswith("send_request_headers.started"):
-            return
         current = visit.get()
         if current is not None and current.write_age() > self.read_timeout:
             raise NotSent(f"the write on {self.name} came too late and was not sent")

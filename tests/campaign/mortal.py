@@ -51,7 +51,7 @@ from service.topology.publisher import NOWHERE, Publisher
 if TYPE_CHECKING:
     import aiormq
 
-    from service.appliances.http import Trace
+    from service.appliances.transport import Leaving
 
 STEPS: Final = {
     "find": "command-claimed",
@@ -205,16 +205,20 @@ class MortalHttp(Mortal, Http):
         self.way.passes(f"{operation.name}.answered")
         return answer
 
-    def _extensions(self, operation: Operation) -> "dict[str, Trace]":
+    def _extensions(self, operation: Operation) -> "dict[str, Leaving]":
         others = super()._extensions(operation)
 
-        async def trace(event: str, info: object) -> None:
+        def leaving() -> None:
             for other in others.values():
-                await other(event, info)
-            if event == "http11.send_request_body.complete":
-                self.way.passes(f"{operation.name}.sent")
+                other()
+            _keep(self._say_sent(operation.name))
 
-        return {"trace": trace}
+        return {"leaving": leaving}
+
+    async def _say_sent(self, name: str) -> None:
+        """Say so when what was about to leave has left; no answer can have come by then."""
+        await asyncio.sleep(0)
+        self.way.passes(f"{name}.sent")
 
 
 def _said(method: str, kind: type[Ledger]) -> Callable[..., Awaitable[object]]:
