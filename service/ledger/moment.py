@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,8 +45,8 @@ class Moment:
                 clock counts.
         """
         try:
-            boot = boot_id.read_text(encoding="ascii").strip()
-            return cls(now(), boot or None, time.clock_gettime(time.CLOCK_BOOTTIME))
+            boot = _boot(boot_id)
+            return cls(now(), boot, time.clock_gettime(time.CLOCK_BOOTTIME))
         except (OSError, ValueError, AttributeError):
             return cls(now())
 
@@ -58,3 +59,9 @@ class Moment:
         if self.boot is not None and self.boot == current.boot and self.uptime <= current.uptime:
             return current.uptime - self.uptime
         return max(0.0, (current.at - self.at).total_seconds())
+
+
+@cache
+def _boot(boot_id: Path) -> str | None:
+    """Read which boot this is: no process lives to see another."""
+    return boot_id.read_text(encoding="ascii").strip() or None

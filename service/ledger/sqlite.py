@@ -11,15 +11,14 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from contextlib import AsyncExitStack, closing, nullcontext
-from typing import TYPE_CHECKING, Self, TypeAlias
-
-import aiosqlite
+from contextlib import AsyncExitStack, nullcontext
+from typing import TYPE_CHECKING, Self
 
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentOpen, Told
 from service.ledger.moment import Moment
-from service.ledger.sqlite_schema import BUSY, connect, explained, prepare
+from service.ledger.sqlite_batches import Batches
+from service.ledger.sqlite_schema import connect, explained, prepare
 from service.messages.wire import format_instant, parse_instant
 from service.telemetry import log
 
@@ -30,9 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.ledger import Right
+    from service.ledger.sqlite_batches import Row
     from service.messages.commands import Command
 
-_Value: TypeAlias = str | bytes | float | None
 _AT_ONCE = 200
 """Entries that are forgotten at once: a command waits for no more than these."""
 _FIND = """
@@ -81,14 +80,14 @@ class SqliteLedger:
 
     def __init__(
         self,
-        connection: aiosqlite.Connection,
+        batches: Batches,
         created_at: datetime,
         opened: AsyncExitStack,
         *,
         owner: str | None,
     ) -> None:
         """Use `open`."""
-        self._connection = connection
+        self._batches = batches
         self._opened = opened
         self._unavailable = False
         self.created_at = created_at
@@ -106,15 +105,13 @@ class SqliteLedger:
         async with AsyncExitStack() as opened:
             opened.callback(os.close, _own(path))
             try:
-                created_at = await asyncio.to_thread(_prepared, path)
-                connection = await aiosqlite.connect(path, timeout=BUSY, isolation_level=None)
-                opened.push_async_callback(connection.close)
-                await connection.execute("PRAGMA synchronous = FULL")
-                async with connection.execute("SELECT broker FROM about") as cursor:
-                    (owner,) = await cursor.fetchone() or (None,)
+                connection, created_at = await asyncio.to_thread(_prepared, path)
+                batches = Batches(connection)
+                opened.push_async_callback(batches.close)
+                (owner,) = connection.execute("SELECT broker FROM about").fetchone() or (None,)
             except sqlite3.Error as error:
                 raise explained(path, error) from None
-            return cls(connection, created_at, opened.pop_all(), owner=owner)
+            return cls(batches, created_at, opened.pop_all(), owner=owner)
 
     @property
     def is_new(self) -> bool:
@@ -152,7 +149,7 @@ class SqliteLedger:
         """Announce a write. See `Ledger`."""
         recorded = Moment.current()
 
-        def row() -> tuple[_Value, ...]:
+        def row() -> Row:
             nonlocal recorded
             recorded = Moment.current()  # it is no older for having been waited for
             at = format_instant(recorded.at)
@@ -192,17 +189,14 @@ class SqliteLedger:
             log.info("ledger-entries-forgotten", entries=forgotten)
         return forgotten
 
-    async def _execute(
-        self, sql: str, row: tuple[_Value, ...] | Callable[[], tuple[_Value, ...]]
-    ) -> list[sqlite3.Row]:
+    async def _execute(self, sql: str, row: Row | Callable[[], Row]) -> list[sqlite3.Row]:
         """Run one statement; wait for a storage that is locked, full or gone."""
         pause = 0.1
         while True:
             # A storage that hangs raises nothing.
             alarm = asyncio.get_running_loop().call_later(_HANGS, self._miss, "it does not answer")
             try:
-                values = row() if callable(row) else row
-                rows = list(await self._connection.execute_fetchall(sql, values))
+                rows = await self._batches.run(sql, row)
             except sqlite3.IntegrityError:
                 raise
             except sqlite3.Error as error:
@@ -260,9 +254,13 @@ def _identity(command: Command) -> tuple[str | None, ...]:
     return (*command.key, envelope.type, command.digest, command.data.appliance, *told)
 
 
-def _prepared(path: Path) -> datetime:
-    with closing(connect(path)) as connection:
-        return prepare(connection, path)
+def _prepared(path: Path) -> tuple[sqlite3.Connection, datetime]:
+    connection = connect(path, any_thread=True)
+    try:
+        return connection, prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _own(path: Path) -> int:

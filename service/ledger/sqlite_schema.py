@@ -90,14 +90,21 @@ _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 """What SQLite says of a file whose content is not what it should be."""
 
 
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, read_only: bool = False, any_thread: bool = False) -> sqlite3.Connection:
     """Open a ledger's file that is there; each statement is a transaction of its own.
+
+    Args:
+        path: where it is.
+        read_only: nothing shall be changed.
+        any_thread: more than one uses it, one after the other.
 
     Raises:
         sqlite3.Error: it is not there, or cannot be opened.
     """
     address = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rw'}"
-    connection = sqlite3.connect(address, uri=True, timeout=BUSY, isolation_level=None)
+    connection = sqlite3.connect(
+        address, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=not any_thread
+    )
     connection.execute("PRAGMA synchronous = FULL")
     return connection
 

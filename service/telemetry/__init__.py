@@ -44,7 +44,6 @@ _QUIET = {
     "pamqp": logging.CRITICAL,  # repeats the names of a stranger's headers when they are too long
     "httpx": logging.WARNING,
     "httpcore": logging.WARNING,
-    "aiosqlite": logging.WARNING,
     # A collector that is down is told once, and what they quote may be a header with a key.
     "opentelemetry": logging.CRITICAL,
     "urllib3": logging.CRITICAL,

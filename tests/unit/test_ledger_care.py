@@ -189,6 +189,6 @@ async def test_forgetting_nothing_does_not_read_everything(
     """The hourly look costs next to nothing while nothing is old enough."""
     fill(path, 20_000, concluded_at="2999-01-01T00:00:00.000Z")
     steps = Steps()
-    await sqlite._connection.set_progress_handler(steps, 1)  # noqa: SLF001  # there is no other way in
+    sqlite._batches._connection.set_progress_handler(steps, 1)  # noqa: SLF001  # there is no other way in
     assert 0 == await sqlite.forget(now())
     assert 0 < steps.count < 500
