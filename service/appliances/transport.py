@@ -78,8 +78,8 @@ class Transport(httpx.AsyncBaseTransport):
             httpx.RemoteProtocolError: the server closed the connection, or speaks no HTTP.
             httpx.ReadError, httpx.ReadTimeout: it may have left, and there is no answer.
         """
-        sending = _Sending(request)
-        content = request.content
+        content = request.read()
+        sending = _Sending(request.extensions.get("leaving"), has_body=bool(content))
         try:
             response = await self._opened().request(
                 request.method,
@@ -140,21 +140,25 @@ class _Sending:
     """One request on its way.
 
     Attributes:
-        has_body: its first byte leaves with the body's.
         left: nobody can say any more that none of it has left.
         refusal: why it was kept from leaving.
     """
 
-    __slots__ = ("_leaving", "has_body", "left", "refusal")
+    __slots__ = ("_has_body", "_leaving", "left", "refusal")
 
-    def __init__(self, request: httpx.Request) -> None:
-        self._leaving: Leaving | None = request.extensions.get("leaving")
-        self.has_body = bool(request.read())
+    def __init__(self, leaving: Leaving | None, *, has_body: bool) -> None:
+        self._leaving = leaving
+        self._has_body = has_body
         self.left = False
         self.refusal: Exception | None = None
 
+    def begin(self) -> None:
+        """Be told that there is a connection; a head waits there for its body."""
+        if not self._has_body:
+            self.leave()
+
     def leave(self) -> None:
-        """Be told that the first byte is about to leave."""
+        """Be told that a piece is about to leave."""
         if self.left:
             return
         try:
@@ -167,13 +171,10 @@ class _Sending:
 
 
 async def _on_headers(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    """Be told by aiohttp that it has a connection; headers wait there for the body."""
-    if not context.trace_request_ctx.has_body:
-        context.trace_request_ctx.leave()
+    context.trace_request_ctx.begin()
 
 
 async def _on_chunk(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    """Be told by aiohttp that it writes a piece of the body."""
     context.trace_request_ctx.leave()
 
 
@@ -184,7 +185,7 @@ class _Lost(Exception):
 async def _once(
     request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
 ) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending anything twice: it would, but for POST, on a reused connection."""
+    """Keep aiohttp from sending anything but a POST twice when its connection is lost."""
     try:
         return await handler(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
@@ -200,19 +201,20 @@ _FOREIGN = (
 
 def _told(error: Exception, *, left: bool) -> httpx.TransportError:
     """Say in httpx's words what happened."""
-    cause = error.__cause__ if isinstance(error, _Lost) else error
-    is_late = isinstance(cause, TimeoutError)
+    if isinstance(error, _Lost) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    is_late = isinstance(error, TimeoutError)
     if not left:
-        return httpx.ConnectTimeout("timed out") if is_late else httpx.ConnectError(str(cause))
+        return httpx.ConnectTimeout("timed out") if is_late else httpx.ConnectError(str(error))
     if is_late:
         return httpx.ReadTimeout("timed out")
-    if isinstance(cause, aiohttp.ServerDisconnectedError):
+    if isinstance(error, aiohttp.ServerDisconnectedError):
         return httpx.RemoteProtocolError("the server closed the connection without an answer")
-    if isinstance(cause, aiohttp.ClientResponseError | HttpProcessingError):
+    if isinstance(error, aiohttp.ClientResponseError | HttpProcessingError):
         return httpx.RemoteProtocolError(_NO_HTTP)
-    if isinstance(cause, aiohttp.ClientPayloadError):
+    if isinstance(error, aiohttp.ClientPayloadError):
         return httpx.RemoteProtocolError("the answer was cut off")
-    return httpx.ReadError(str(cause))
+    return httpx.ReadError(str(error))
 
 
 class _Body(httpx.AsyncByteStream):

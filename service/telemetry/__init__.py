@@ -14,10 +14,14 @@ cannot tell another story.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import time
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextvars import ContextVar
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal, TextIO
 
 import structlog
@@ -26,6 +30,7 @@ from service.telemetry.redaction import redact, redacted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, MutableMapping
+    from contextvars import Token
 
     Fields = MutableMapping[str, object]
     Listener = Callable[[Mapping[str, object]], None]
@@ -35,6 +40,8 @@ __all__ = ["about", "configure", "heard_by", "log", "redact", "redacted"]
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 """The one logger. `log.info("slug", field=value)`; a command's fields come by themselves."""
 
+_about: ContextVar[Mapping[str, object]] = ContextVar("about", default=MappingProxyType({}))
+_JSON = json.JSONEncoder()
 _listeners: list[Listener] = []
 _failing: list[Listener] = []
 _QUIET = {
@@ -65,29 +72,24 @@ def configure(
     renderer: structlog.typing.Processor = (
         structlog.dev.ConsoleRenderer(colors=stream.isatty(), pad_event_to=22, sort_keys=False)
         if readable
-        else structlog.processors.JSONRenderer()
+        else _as_json
     )
-    shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        _stamp,
-    ]
-    closing: list[structlog.typing.Processor] = [_exception_as_text, _redact_fields]
     least = logging.getLevelNamesMapping()[level]
     structlog.configure(
-        processors=[*shared, *closing, _hear, _only_from(least), renderer],
+        processors=[_complete, _hear, _only_from(least), renderer],
         # Listeners hear the ordinary lines, however little is told.
         wrapper_class=structlog.make_filtering_bound_logger(min(least, logging.INFO)),
         logger_factory=structlog.WriteLoggerFactory(file=stream),
-        cache_logger_on_first_use=False,
+        cache_logger_on_first_use=True,
     )
+    vars(log).pop("bind", None)  # where structlog caches the logger of an earlier configuration
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name, _as_library_message],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _as_library_message],
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *closing,
+                _complete,
                 renderer,
             ],
         )
@@ -115,8 +117,24 @@ def heard_by(*listeners: Listener) -> Iterator[None]:
             known[:] = [each for each in known if each not in listeners]
 
 
-about = structlog.contextvars.bound_contextvars
-"""`with about(command_id=...):` gives every line inside these fields."""
+class about:  # noqa: N801  it is used as a verb is
+    """`with about(command_id=...):` gives every line inside these fields; None says nothing."""
+
+    def __init__(self, **fields: object) -> None:
+        """Take out what is secret once, and not at every line."""
+        self._fields = {
+            name: redacted(name, value) for name, value in fields.items() if value is not None
+        }
+        self._before: Token[Mapping[str, object]] | None = None
+
+    def __enter__(self) -> None:
+        """Give the lines the fields, beside those that they have."""
+        self._before = _about.set({**_about.get(), **self._fields})
+
+    def __exit__(self, *_: object) -> None:
+        """Take them away."""
+        if self._before is not None:
+            _about.reset(self._before)
 
 
 def _hear(_: object, name: str, fields: Fields) -> Fields:
@@ -141,26 +159,32 @@ def _only_from(least: int) -> structlog.typing.Processor:
     return drop
 
 
-def _stamp(_: object, __: str, fields: Fields) -> Fields:
+def _complete(logger: object, level: str, fields: Fields) -> Fields:
     """Put time, level and slug first, so that the eye finds them; leave out what does not apply."""
-    level, event = fields.pop("level"), fields.pop("event")
+    event = str(fields.pop("event"))
+    if fields.get("exc_info"):
+        fields = structlog.processors.format_exc_info(logger, level, fields)
+    at = time.time()
+    own = {name: redacted(name, value) for name, value in fields.items() if value is not None}
     return {
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": f"{_second(int(at))}.{int(at % 1 * 1000):03}Z",
         "level": level,
-        "event": event,
-        **{name: value for name, value in fields.items() if value is not None},
+        "event": redact(event),
+        **_about.get(),
+        **own,
     }
+
+
+@lru_cache(1)
+def _second(at: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at))
+
+
+def _as_json(_: object, __: str, fields: Fields) -> str:
+    return _JSON.encode(fields)
 
 
 def _as_library_message(_: object, __: str, fields: Fields) -> Fields:
     fields["message"] = str(fields["event"])
     fields["event"] = "library-message"
     return fields
-
-
-def _exception_as_text(logger: object, name: str, fields: Fields) -> Fields:
-    return structlog.processors.format_exc_info(logger, name, fields)
-
-
-def _redact_fields(_: object, __: str, fields: Fields) -> Fields:
-    return {key: redacted(key, value) for key, value in fields.items()}

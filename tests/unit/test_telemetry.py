@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 def _restored() -> Iterator[None]:
     """Logging is the process's own; the next test finds it as it was."""
     root = logging.getLogger()
-    names = ("aio_pika", "aiormq", "httpx", "httpcore", "aiosqlite")
+    names = ("aio_pika", "aiormq", "httpx", "httpcore")
     levels = {name: logging.getLogger(name).level for name in names}
     handlers, level = root.handlers[:], root.level
     yield
@@ -37,7 +37,6 @@ def _restored() -> Iterator[None]:
     for name, own in levels.items():
         logging.getLogger(name).setLevel(own)
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
 
 
 @pytest.fixture
