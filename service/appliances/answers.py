@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypedDict
 from service.errors import AnswerLost, Code, CommandError, Failed, Refused
 
 if TYPE_CHECKING:
-    import httpx
+    from multidict import MultiMapping
 
     from service.messages.wire import Json
 
@@ -97,7 +97,7 @@ class Answer:
 
     operation: Operation
     status: int
-    headers: httpx.Headers = field(repr=False)
+    headers: MultiMapping[str] = field(repr=False)
     body: bytes = field(repr=False)
     is_whole: bool = True
 

@@ -20,7 +20,7 @@ def session_cookie(answer: Answer) -> str | None:
         None when nothing is said about it, "" when the appliance says that it is over.
     """
     said: str | None = None
-    for header in answer.headers.get_list("Set-Cookie"):
+    for header in answer.headers.getall("Set-Cookie", []):
         pair, *attributes = header.split(";")
         name, _, value = pair.strip().partition("=")
         if name.lower().startswith(_COOKIE):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Generic, TypeVar, get_args
 
-import httpx
+from multidict import CIMultiDict
 
 from service.appliances.answers import Answer, Meaning, Operation
 from service.appliances.readings import of_answer, of_error
@@ -95,7 +95,7 @@ class Fabric(Generic[T]):
                 raise
             # It did answer, with more than anybody reads.
             self._found.setdefault(name, of_error(name, error))
-            return Answer(operation, error.status or 0, httpx.Headers(), b"", is_whole=False)
+            return Answer(operation, error.status or 0, CIMultiDict(), b"", is_whole=False)
         if answer.meaning is not Meaning.NO_SESSION:
             self._found.setdefault(name, of_answer(name, answer))
         return answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -25,7 +25,7 @@ from service.telemetry import log, traces
 if TYPE_CHECKING:
     import ssl
     from collections.abc import AsyncIterator, Callable
-    from contextlib import AbstractAsyncContextManager, AbstractContextManager
+    from contextlib import AbstractContextManager
 
     from typing_extensions import Unpack
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
+_NO_BODY = httpx.ByteStream(b"")
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _NO_STATUS = 600
 _MAY_ASK_FOR_REST = frozenset({429, 503})
@@ -120,7 +121,8 @@ class Http:
             Failed: another request's answer did not come, or the login cannot be served.
             Waiting: too many requests are in flight, or the breaker lets nothing through.
         """
-        async with self._turn(self._slots):
+        await self._turn(self._slots)
+        try:
             headers = sign() if sign else {}
             if self._transport.is_closed:
                 raise NotSent(f"the connections to {self.name} were closed")
@@ -137,10 +139,17 @@ class Http:
             if not answer.is_whole:
                 raise self._too_long(answer)
             return answer
+        finally:
+            self._slots.release()
 
-    def writing(self) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
         """Hold the right to write on this appliance, in order of arrival. See `Appliance`."""
-        return self._turn(self._writing)
+        await self._turn(self._writing)
+        try:
+            yield
+        finally:
+            self._writing.release()
 
     @property
     def clock_skew(self) -> float | None:
@@ -151,20 +160,16 @@ class Http:
         """Close the connections."""
         await self._transport.aclose()
 
-    @asynccontextmanager
-    async def _turn(self, gate: asyncio.Lock | asyncio.Semaphore) -> AsyncIterator[None]:
-        if gate.locked():
-            try:
-                async with asyncio.timeout(MAX_WAIT):
-                    await gate.acquire()
-            except TimeoutError:
-                raise Waiting(Code.BUSY, f"{self.name} is busy") from None
-        else:
+    async def _turn(self, gate: asyncio.Lock | asyncio.Semaphore) -> None:
+        """Wait for a turn, to be given back by `release`."""
+        if not gate.locked():
             await gate.acquire()  # at once: a timer would cost more
+            return
         try:
-            yield
-        finally:
-            gate.release()
+            async with asyncio.timeout(MAX_WAIT):
+                await gate.acquire()
+        except TimeoutError:
+            raise Waiting(Code.BUSY, f"{self.name} is busy") from None
 
     async def _ask(self, operation: Operation, headers: dict[str, str], request: Request) -> Answer:
         repeatable = operation.kind is Kind.READ
@@ -185,22 +190,22 @@ class Http:
             current.requests += 1
             current.status = None  # until this one is answered
         began, asked = time.perf_counter(), time.time()
+        whole = httpx.Request(
+            *(operation.method, self._url_of(operation.path)),
+            headers=_HEADERS | headers,
+            # With one httpx leaves it at that: what belongs to a body takes longer than the rest.
+            stream=None if request else _NO_BODY,
+            **request,
+        )
         with self._span(operation):
             async with asyncio.timeout(self._patience):
-                response = await self._transport.handle_async_request(
-                    httpx.Request(
-                        *(operation.method, self._url_of(operation.path)),
-                        headers=_HEADERS | headers,
-                        extensions=self._extensions(operation),
-                        **request,
-                    )
+                reply = await self._transport.exchange(
+                    whole, most=MAX_ANSWER_BYTES, leaving=self._leaving(operation)
                 )
-                self._dated = (response.headers.get("Date", ""), asked, time.time())
-                async with aclosing(response):
-                    body = await _read(response)
-            _note_status(response.status_code)
+            self._dated = (reply.headers.get("Date", ""), asked, reply.at)
+            _note_status(reply.status)
         # Appliances have been seen to answer with numbers that are no HTTP status.
-        status = response.status_code if response.status_code < _NO_STATUS else None
+        status = reply.status if reply.status < _NO_STATUS else None
         if current is not None:
             current.status = status
         log.debug(
@@ -210,9 +215,8 @@ class Http:
             status=status,
             duration_ms=round((time.perf_counter() - began) * 1000, 1),
         )
-        return Answer(
-            operation, response.status_code, response.headers, body or b"", body is not None
-        )
+        body = reply.body
+        return Answer(operation, reply.status, reply.headers, body or b"", body is not None)
 
     def _url_of(self, path: str) -> httpx.URL:
         """Put the address together, once: httpx takes longer for it than for all the rest."""
@@ -220,9 +224,9 @@ class Http:
             self._urls[path] = httpx.URL(self._url + path)
         return self._urls[path]
 
-    def _extensions(self, operation: Operation) -> dict[str, Leaving]:
+    def _leaving(self, operation: Operation) -> Leaving | None:
         """Say who is told by the transport that a request is about to leave."""
-        return {"leaving": self._unless_too_late} if operation.kind is Kind.WRITE else {}
+        return self._unless_too_late if operation.kind is Kind.WRITE else None
 
     def _unless_too_late(self) -> None:
         """Stop a write that was announced long ago, before its first byte leaves.
@@ -272,14 +276,3 @@ def _note_status(status: int) -> None:
     traces.note({"http.response.status_code": status})
     if status >= 400:
         traces.fail(str(status))
-
-
-async def _read(response: httpx.Response) -> bytes | None:
-    """Read the answer, but no more of it than the cap: None if there is more."""
-    chunks, size = [], 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)

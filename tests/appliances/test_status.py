@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
+from multidict import CIMultiDict
 
 from service.appliances import fortiauthenticator
 from service.appliances.answers import Answer as HttpAnswer
@@ -113,7 +113,7 @@ async def test_what_was_read_is_not_lost_to_a_second_look(voice: Voice) -> None:
 
 def test_a_number_that_is_no_status_is_none() -> None:
     """Appliances have been seen to answer with some."""
-    answer = httpx.Headers()
+    answer: CIMultiDict[str] = CIMultiDict()
     strange = of_answer(WIDGET, HttpAnswer(OPERATION, 999, answer, b"{}"))
 
     assert (None, "unexpected-answer") == (strange.status, (strange.error or ("",))[0])

@@ -205,15 +205,15 @@ class MortalHttp(Mortal, Http):
         self.way.passes(f"{operation.name}.answered")
         return answer
 
-    def _extensions(self, operation: Operation) -> "dict[str, Leaving]":
-        others = super()._extensions(operation)
+    def _leaving(self, operation: Operation) -> "Leaving":
+        before = super()._leaving(operation)
 
         def leaving() -> None:
-            for other in others.values():
-                other()
+            if before is not None:
+                before()
             _keep(self._say_sent(operation.name))
 
-        return {"leaving": leaving}
+        return leaving
 
     async def _say_sent(self, name: str) -> None:
         """Say so when what was about to leave has left; no answer can have come by then."""

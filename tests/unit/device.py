@@ -2,7 +2,7 @@
 
 import asyncio
 
-import httpx
+from multidict import CIMultiDict
 
 from service.appliances.answers import Answer, Meaning, Operation
 from service.appliances.credentials import CredentialsRefused, Rules
@@ -63,7 +63,7 @@ class FakeDevice:
     async def send(self, session: Opened[str]) -> Answer:
         self.requests.append(session.token)
         known = self.granting and session.token in self.valid
-        return Answer(READ, OK if known else NO, httpx.Headers(), b"")
+        return Answer(READ, OK if known else NO, CIMultiDict(), b"")
 
 
 class FakeSecret:

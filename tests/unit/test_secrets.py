@@ -16,8 +16,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-import httpx
 import pytest
+from multidict import CIMultiDict
 from pydantic import BaseModel, SecretStr
 from rich.pretty import pretty_repr
 
@@ -141,7 +141,7 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "an inventory": lambda: Inventory([adapter(FortiVoice)], LIMITS),
     "an upload": lambda: Upload("license_canary", Opened(Login(COOKIE, NOBODY))),
     "an answer": lambda: Answer(
-        LOGIN, 200, httpx.Headers({"Set-Cookie": COOKIE}), b'{"password": "canary"}'
+        LOGIN, 200, CIMultiDict({"Set-Cookie": COOKIE}), b'{"password": "canary"}'
     ),
     "a reading": lambda: Reading("FabricAuthenticate", 200, {"token": "canary"}),
     "what was taken from the parked queue": taken,
@@ -251,7 +251,7 @@ UNREADABLE: Final[dict[str, Callable[[], object]]] = {
 
 
 def answer(content: bytes) -> Answer:
-    return Answer(BALANCE, 200, httpx.Headers(), content)
+    return Answer(BALANCE, 200, CIMultiDict(), content)
 
 
 @pytest.mark.parametrize("read", UNREADABLE.values(), ids=UNREADABLE)
