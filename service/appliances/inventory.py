@@ -105,6 +105,7 @@ class Inventory:
         # By address, whatever becomes of the tables: who writes in the old way and who comes later
         # take turns.
         self._writing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._abilities: dict[tuple[type, type], bool] = {}
         self._loaded: bytes | None = None
         self._refusal = ""
         self._retiring: dict[_Station, asyncio.Task[None]] = {}
@@ -146,7 +147,7 @@ class Inventory:
             Waiting: `busy`; it has its share of commands already.
         """
         station = self._station(name)
-        if not isinstance(station.appliance, port):
+        if not self._can(station.appliance, port):
             raise Refused(
                 Code.WRONG_APPLIANCE_KIND, f"{name} is of a kind that cannot run this command"
             )
@@ -231,6 +232,13 @@ class Inventory:
             return self._path.read_bytes() if self._path else None
         except OSError:
             return None
+
+    def _can(self, appliance: Appliance, port: type) -> bool:
+        """Tell what an appliance can do; a kind is looked through once, since that takes long."""
+        ability = (type(appliance), port)
+        if ability not in self._abilities:
+            self._abilities[ability] = isinstance(appliance, port)
+        return self._abilities[ability]
 
     def _built(self, name: str, known: Known) -> _Station:
         entry = known.entry

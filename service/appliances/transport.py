@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import io
 import time
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 import httpx
@@ -41,7 +42,8 @@ _LONGEST_HEADER = 64 * 1024
 """Bytes; session cookies are long."""
 
 
-class Reply(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Reply:
     """What came back.
 
     Attributes:
@@ -50,8 +52,8 @@ class Reply(NamedTuple):
     """
 
     status: int
-    headers: MultiMapping[str]
-    body: bytes | None
+    headers: MultiMapping[str] = field(repr=False)
+    body: bytes | None = field(repr=False)
     at: float
 
 

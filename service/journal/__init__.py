@@ -91,7 +91,9 @@ class Journal:
             "command-finished": self._finished,
             "command-repeated": self._repeated,
             "command-rejected": self._rejected,
+            "result-told": self._told,
         }
+        self._first = self._steps.keys() - {"result-told"}
 
     def hear(self, told: Mapping[str, object]) -> None:
         """Take a line of the event log."""
@@ -106,13 +108,12 @@ class Journal:
             self.version += 1
             one.changed = self.version
             one.note(at, told)
-            if slug in self._steps:
-                self._steps[slug](one, told, at)
-            elif slug == "result-told":
-                self._told(one, at)
             self._by_change.pop(one.number, None)
             self._by_change[one.number] = one
-            self._forget_the_oldest()
+            step = self._steps.get(slug)
+            if step is not None:
+                step(one, told, at)
+                self._forget_the_oldest()
 
     def look(self, since: int | None = None) -> Look:
         """Tell what changed since an earlier look, or everything if that is too long ago.
@@ -147,12 +148,12 @@ class Journal:
         """Find the command that a line is about; None if it is about none that is kept."""
         key = (text(told, "command_id"), text(told, "command_type"))
         under_way = self._running.get(key) or self._waiting.get(key)
-        is_conflict = text(told, "reason") == Reason.ID_CONFLICT
+        is_conflict = slug == "command-rejected" and told.get("reason") == Reason.ID_CONFLICT
         if is_conflict and under_way is not None and under_way.deliveries > 1:
             # Another message with its id: that one is rejected, and not the one that runs.
             under_way.deliveries -= 1
             under_way = None
-        if under_way is not None or slug not in self._steps:
+        if under_way is not None or slug not in self._first:
             return under_way or self._last.get(key)
         self._numbers += 1
         return Followed(self._numbers, *key, text(told, "appliance"), at)
@@ -186,7 +187,7 @@ class Journal:
         self._end(one, REJECTED, at)
         self._hour.count(at, REJECTED, None, self.version)
 
-    def _told(self, one: Followed, at: int) -> None:
+    def _told(self, one: Followed, _: Mapping[str, object], at: int) -> None:
         """See to one that came in the moment in which another of its deliveries ended it."""
         last = self._last.get(one.key)
         if one.state is not State.ENDED and last is not None:

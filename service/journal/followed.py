@@ -35,7 +35,7 @@ class State(StrEnum):
     ENDED = "ended"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """One line of a command's story; `at` in milliseconds since the epoch."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class _Statement:
     """
 
     sql: str
-    row: Row | Callable[[], Row]
-    done: asyncio.Future[_Rows]
+    row: Row | Callable[[], Row] = field(repr=False)
+    done: asyncio.Future[_Rows] = field(repr=False)
 
     @property
     def writes(self) -> bool:

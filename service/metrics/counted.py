@@ -7,6 +7,7 @@ begins with 1.
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import product
 from typing import TYPE_CHECKING, Final
 
@@ -119,6 +120,13 @@ class Counted(Collector):
             "Mistakes of the courier itself; each stands in the event log with its traceback.",
             registry=None,
         )
+        # Found once, and not for every command.
+        self._received_of = cache(self._received.labels)
+        self._finished_of = cache(self._finished.labels)
+        self._duration_of = cache(self._duration.labels)
+        self._attempts_of = cache(self._attempts.labels)
+        self._wait_of = cache(self._wait.labels)
+        self._answer_of = cache(self._answer.labels)
         self._begin()
         self._counting: dict[object, Callable[[Line], None]] = {
             "command-received": self._on_received,
@@ -161,17 +169,17 @@ class Counted(Collector):
 
     def _on_received(self, line: Line) -> None:
         command_type = _type_of(line)
-        self._received.labels(command_type).inc()
-        _observe(self._wait.labels(command_type), line.get("waited_ms"), unit=1000)
+        self._received_of(command_type).inc()
+        _observe(self._wait_of(command_type), line.get("waited_ms"), unit=1000)
 
     def _on_finished(self, line: Line) -> None:
         command_type = _type_of(line)
         conclusion = _known(line.get("conclusion"), _CONCLUSIONS)
-        self._finished.labels(
+        self._finished_of(
             command_type, conclusion, _known(line.get("error_code", ""), _CODES)
         ).inc()
-        _observe(self._duration.labels(command_type), line.get("duration_ms"), unit=1000)
-        _observe(self._attempts.labels(command_type), line.get("attempt"))
+        _observe(self._duration_of(command_type), line.get("duration_ms"), unit=1000)
+        _observe(self._attempts_of(command_type), line.get("attempt"))
 
     def _on_delayed(self, line: Line) -> None:
         self._delayed.labels(_type_of(line), _known(line.get("error_code", ""), _CODES)).inc()
@@ -184,15 +192,16 @@ class Counted(Collector):
         if name not in self._names:
             self._meet()
         if name in self._names:  # it may have left the inventory while it was visited
-            _observe(self._answer.labels(name), line.get("duration_ms"), unit=1000)
+            _observe(self._answer_of(name), line.get("duration_ms"), unit=1000)
 
     def _meet(self) -> None:
         """Look which appliances there are."""
         names = {each.name for each in self._appliances}
         for gone in self._names - names:
             self._answer.remove(gone)
+            self._answer_of.cache_clear()
         for new in names - self._names:
-            self._answer.labels(new)
+            self._answer_of(new)
         self._names = names
 
 

@@ -32,6 +32,7 @@ from service.appliances.inventory import Inventory
 from service.appliances.phones import parse_lenient
 from service.appliances.ports import Reading, Upload
 from service.appliances.session import Opened, Session
+from service.appliances.transport import Reply
 from service.client import Draft
 from service.consumers.settling import Delivery
 from service.errors import Code, CourierError, Failed
@@ -142,6 +143,9 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "an upload": lambda: Upload("license_canary", Opened(Login(COOKIE, NOBODY))),
     "an answer": lambda: Answer(
         LOGIN, 200, CIMultiDict({"Set-Cookie": COOKIE}), b'{"password": "canary"}'
+    ),
+    "what came back": lambda: Reply(
+        200, CIMultiDict({"Set-Cookie": COOKIE}), b'{"password": "canary"}', 0.0
     ),
     "a reading": lambda: Reading("FabricAuthenticate", 200, {"token": "canary"}),
     "what was taken from the parked queue": taken,
