@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 
 import typer
+import uvloop
 
 from service import app as service
 from service import telemetry
@@ -30,7 +30,7 @@ def serve() -> None:
     gc.set_threshold(*_GARBAGE)
     telemetry.configure(log_format=settings.log_format, level=settings.log_level)
     try:
-        exit_code = asyncio.run(service.serve(settings))
+        exit_code = uvloop.run(service.serve(settings))
     except ConfigurationError as error:
         telemetry.log.error("start-refused", reason=str(error))
         raise

@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final, cast
 
 import aio_pika
+import uvloop
 from aio_pika.abc import AbstractRobustChannel
 
 from service import telemetry
@@ -286,7 +287,7 @@ def main() -> None:
         given.journal, die_at=given.die_at, whenever=given.whenever, stop_at=given.stop_at
     )
     try:
-        sys.exit(asyncio.run(serve(settings, PARTS)))
+        sys.exit(uvloop.run(serve(settings, PARTS)))
     except ConfigurationError as error:
         telemetry.log.error("start-refused", reason=str(error))
         sys.exit(1)
