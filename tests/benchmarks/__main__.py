@@ -1,0 +1,59 @@
+"""`python -m tests.benchmarks`: what performance is asked for, measured and reported."""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from tests.benchmarks.found import Row
+from tests.benchmarks.ground import Ground, ground
+from tests.benchmarks.report import summary, write
+from tests.benchmarks.scale import FULL, QUICK, Scale
+from tests.benchmarks.throughput import throughput
+
+Measure = Callable[[Ground, Scale], Awaitable[Row]]
+
+ROWS: Final[dict[str, Measure]] = {
+    "throughput": throughput,
+}
+_REPORT: Final = Path(__file__).parent / "report"
+
+
+async def measure(given: argparse.Namespace, scale: Scale) -> list[Row]:
+    """Answer one question after the other."""
+    with tempfile.TemporaryDirectory(prefix="courier-bench-") as directory:
+        async with ground(Path(directory)) as found:
+            rows = []
+            for name in given.only or ROWS:
+                began = time.monotonic()
+                rows.append(await ROWS[name](found, scale))
+                took = time.monotonic() - began
+                sys.stdout.write(f"{name}, {took:.0f} s\n{summary(rows[-1])}\n\n")
+                sys.stdout.flush()
+            return rows
+
+
+def main() -> None:
+    """Read the command line, measure, write the report."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("--only", choices=ROWS, action="append", help="this one; repeat it")
+    parser.add_argument("--rounds", type=int, help="how often everything is repeated")
+    parser.add_argument("--commands", type=int, help="in a drain")
+    parser.add_argument("--quick", action="store_true", help="a first look, in four minutes")
+    parser.add_argument("--report", type=Path, default=_REPORT, metavar="DIR")
+    given = parser.parse_args()
+    chosen = {name: vars(given)[name] for name in ("rounds", "commands") if vars(given)[name]}
+    scale = replace(QUICK if given.quick else FULL, **chosen)
+    began = time.monotonic()
+    rows = asyncio.run(measure(given, scale))
+    page = write(rows, scale, time.monotonic() - began, given.report)
+    sys.stdout.write(f"{page}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""What everything is measured on: one broker, appliances, a virtual host for each run."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Final
+
+import aio_pika
+import httpx
+
+from service.demo.node import installed_server
+from service.topology import declare
+from tests.benchmarks.load import Command, Load, loading
+from tests.benchmarks.processes import Node, keep_apart, let_roam, used
+from tests.benchmarks.workers import Kind, Place, Worker, enqueued, working
+from tests.support.rabbit import Rabbit
+from tests.support.stand import ROOT
+
+_DELAYS: Final = (5, 30, 120, 600)
+Counts = dict[str, dict[str, int]]
+
+
+@dataclass(frozen=True)
+class Appliances:
+    """The appliances of a run."""
+
+    inventory: Path
+    control: str
+    pid: int
+
+    def counts(self) -> Counts:
+        found: Counts = httpx.get(f"{self.control}/counts", trust_env=False).json()
+        return found
+
+    def order(self, what: str) -> None:
+        """Give an order, such as `hang/fac-1` or `delay/50`."""
+        httpx.post(f"{self.control}/{what}", trust_env=False).raise_for_status()
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What so many commands took.
+
+    Attributes:
+        cores: how much of a core each group of processes used meanwhile.
+        megabytes: the worker's memory at the end.
+    """
+
+    commands: int
+    seconds: float
+    cores: dict[str, float]
+    megabytes: float
+
+    @property
+    def rate(self) -> float:
+        return self.commands / self.seconds
+
+    @property
+    def cpu_ms(self) -> float:
+        """The worker's CPU for a command."""
+        return self.cores["worker"] * self.seconds * 1000 / self.commands
+
+
+@dataclass
+class Ground:
+    """The broker, and where files are.
+
+    Attributes:
+        costs: everything that was measured here, by what it was.
+    """
+
+    node: Node
+    rabbit: Rabbit
+    directory: Path
+    costs: list[tuple[str, Cost]] = field(default_factory=list)
+    _numbers: "count[int]" = field(default_factory=count)
+
+    @asynccontextmanager
+    async def appliances(
+        self,
+        fortiauthenticators: int = 10,
+        *,
+        fortivoices: int = 0,
+        devices: int = 100,
+        delay: float = 0.0,
+    ) -> AsyncIterator[Appliances]:
+        """Play some, until the end of the context."""
+        directory = self.directory / f"appliances-{next(self._numbers)}"
+        options = {
+            "directory": directory,
+            "fortiauthenticators": fortiauthenticators,
+            "fortivoices": fortivoices,
+            "devices": devices,
+            "delay": delay,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.benchmarks.appliances"),
+            *(word for name, value in options.items() for word in (f"--{name}", str(value))),
+            cwd=ROOT,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        keep_apart(process.pid)
+        assert process.stdout is not None
+        try:
+            told = json.loads(await process.stdout.readline())
+            yield Appliances(Path(told["inventory"]), told["control"], process.pid)
+        finally:
+            process.terminate()
+            await process.wait()
+
+    @asynccontextmanager
+    async def place(
+        self, appliances: Appliances, *, ledger: str | None = None
+    ) -> AsyncIterator[Place]:
+        """Have a virtual host with the service's topology, and a directory."""
+        number = next(self._numbers)
+        vhost = f"bench-{number}"
+        await asyncio.to_thread(self.rabbit.create_vhost, vhost)
+        try:
+            url = self.rabbit.url_of(vhost)
+            async with await aio_pika.connect_robust(url) as connection:
+                await declare(connection, _DELAYS)
+            yield Place(url, appliances.inventory, self.directory / vhost, ledger)
+        finally:
+            await asyncio.to_thread(self.rabbit.delete_vhost, vhost)
+
+    @asynccontextmanager
+    async def serving(
+        self, kind: Kind, appliances: Appliances
+    ) -> AsyncIterator[tuple[Load, Worker]]:
+        """Have a worker at work, with nothing to do yet."""
+        async with (
+            self.place(appliances) as place,
+            loading(place.url) as load,
+            working(kind, place) as worker,
+        ):
+            yield load, worker
+
+    async def drained(self, kind: Kind, appliances: Appliances, wanted: Sequence[Command]) -> Cost:
+        """Start a worker at a full queue; measure what comes after the first tenth."""
+        async with self.place(appliances) as place, loading(place.url) as load:
+            if kind.enqueues:
+                file = self.directory / "commands.jsonl"
+                file.write_bytes(b"\n".join(each.body for each in wanted) + b"\n")
+                await enqueued(kind, place, file)
+            else:
+                await load.prefill(wanted)
+            async with working(kind, place) as worker:
+                warm = len(wanted) // 10
+                await load.heard(warm)
+                cost = await self.measured(kind.name, load, [worker], appliances, len(wanted))
+            load.check(len(wanted))
+            return cost
+
+    async def measured(
+        self,
+        name: str,
+        load: Load,
+        workers: Sequence[Worker],
+        appliances: Appliances,
+        until: int,
+    ) -> Cost:
+        """Measure from now until so many commands have ended."""
+        groups = {
+            "worker": [each.process.pid for each in workers],
+            "broker": [self.node.pid],
+            "appliances": [appliances.pid],
+        }
+        heard, began = len(load.arrivals), time.perf_counter()
+        before = {group: used(roots) for group, roots in groups.items()}
+        own = time.process_time()
+        await load.heard(until)
+        seconds = load.arrivals[until - 1].at - began
+        own = time.process_time() - own
+        after = {group: used(roots) for group, roots in groups.items()}
+        cores = {
+            group: (after[group].seconds - before[group].seconds) / seconds for group in groups
+        }
+        cores["load"] = own / seconds
+        cost = Cost(until - heard, seconds, cores, after["worker"].megabytes)
+        self.costs.append((name, cost))
+        return cost
+
+
+@asynccontextmanager
+async def ground(directory: Path) -> AsyncIterator[Ground]:
+    """Have a broker; this process keeps to the core of the load from then on."""
+    server = installed_server()
+    assert server is not None, "Debian's package rabbitmq-server is not installed"
+    async with AsyncExitStack() as stack:
+        node = Node(server)
+        stack.callback(node.close)
+        await asyncio.to_thread(node.start)
+        let_roam(node.pid)
+        rabbit = Rabbit(node.url, node.api, node)
+        stack.callback(rabbit.close)
+        keep_apart()
+        yield Ground(node, rabbit, directory)
