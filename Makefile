@@ -146,7 +146,9 @@ requirements: $(STAMP)
 	uv pip compile - $(PINNED) --output-file deploy/requirements-build.txt >/dev/null && \
 	printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | \
 	uv pip compile pyproject.toml - --extra docker --group test $(PINNED) \
-	  --output-file $(LOCK) >/dev/null
+	  --output-file $(LOCK) >/dev/null && \
+	uv pip compile --group bench --constraint $(LOCK) $(PINNED) \
+	  --output-file deploy/requirements-bench.txt >/dev/null
 
 sbom: $(STAMP)
 	@$(BIN)/python -m deploy.supply.sbom
