@@ -10,8 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from tests.benchmarks.alone import alone
 from tests.benchmarks.found import Row
 from tests.benchmarks.ground import Ground, ground
+from tests.benchmarks.limits import hung, in_flight
+from tests.benchmarks.lists import logins, streams
 from tests.benchmarks.report import summary, write
 from tests.benchmarks.scale import FULL, QUICK, Scale
 from tests.benchmarks.throughput import throughput
@@ -20,6 +23,11 @@ Measure = Callable[[Ground, Scale], Awaitable[Row]]
 
 ROWS: Final[dict[str, Measure]] = {
     "throughput": throughput,
+    "in-flight": in_flight,
+    "alone": alone,
+    "logins": logins,
+    "streams": streams,
+    "hung": hung,
 }
 _REPORT: Final = Path(__file__).parent / "report"
 

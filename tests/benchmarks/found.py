@@ -53,6 +53,7 @@ class Row:
     Attributes:
         method: how it was found, in a sentence.
         note: what must be said beside the figures.
+        series: for the chart: points, by what they are of.
     """
 
     key: str
@@ -61,10 +62,17 @@ class Row:
     checks: list[Check]
     tables: list[Table] = field(default_factory=list)
     note: str = ""
+    series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
         return all(check.holds for check in self.checks)
+
+
+def quantile(values: list[float], share: float) -> float:
+    """The value that this share of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 def middle(values: list[float], digits: int = 1) -> str:

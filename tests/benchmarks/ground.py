@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,7 @@ from service.demo.node import installed_server
 from service.topology import declare
 from tests.benchmarks.load import Command, Load, loading
 from tests.benchmarks.processes import Node, keep_apart, let_roam, used
-from tests.benchmarks.workers import Kind, Place, Worker, enqueued, working
+from tests.benchmarks.workers import PREFETCH, SERVICE, Kind, Place, Worker, enqueued, working
 from tests.support.rabbit import Rabbit
 from tests.support.stand import ROOT
 
@@ -126,21 +126,42 @@ class Ground:
             url = self.rabbit.url_of(vhost)
             async with await aio_pika.connect_robust(url) as connection:
                 await declare(connection, _DELAYS)
-            yield Place(url, appliances.inventory, self.directory / vhost, ledger)
+            directory = self.directory / vhost
+            directory.mkdir()
+            yield Place(url, appliances.inventory, directory, ledger)
         finally:
             await asyncio.to_thread(self.rabbit.delete_vhost, vhost)
 
     @asynccontextmanager
     async def serving(
-        self, kind: Kind, appliances: Appliances
+        self, appliances: Appliances, *, prefetch: int = PREFETCH
     ) -> AsyncIterator[tuple[Load, Worker]]:
-        """Have a worker at work, with nothing to do yet."""
+        """Have a service that has nothing to do yet, on a place of its own."""
+        kind = replace(SERVICE, in_flight=prefetch)
         async with (
             self.place(appliances) as place,
             loading(place.url) as load,
             working(kind, place) as worker,
         ):
             yield load, worker
+
+    async def poured(
+        self,
+        name: str,
+        load: Load,
+        workers: Sequence[Worker],
+        appliances: Appliances,
+        wanted: Sequence[Command],
+    ) -> Cost:
+        """Pour commands out before workers; measure when all are in and before they run short."""
+        heard = len(load.arrivals)
+        pouring = asyncio.create_task(load.prefill(wanted))
+        await load.heard(heard + len(wanted) // 5)
+        await pouring
+        short = heard + len(wanted) * 19 // 20
+        cost = await self.measured(name, load, workers, appliances, short)
+        await load.heard(heard + len(wanted))
+        return cost
 
     async def drained(self, kind: Kind, appliances: Appliances, wanted: Sequence[Command]) -> Cost:
         """Start a worker at a full queue; measure what comes after the first tenth."""

@@ -98,6 +98,14 @@ class Load:
         """Send one, and wait for no confirm."""
         await self._put(self.quick, command)
 
+    async def one(self, command: Command) -> float:
+        """Send one that is alone; give the time until its event."""
+        heard, began = len(self.arrivals), time.perf_counter()
+        await self.send(command)
+        await self.heard(heard + 1)
+        assert command.id == self.arrivals[-1].id
+        return self.arrivals[-1].at - began
+
     async def closed_loop(self, wanted: Sequence[Command], in_flight: int) -> None:
         """Send the next ones when others have ended, so many at a time; wait for every end."""
         heard = len(self.arrivals)

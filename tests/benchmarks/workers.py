@@ -123,8 +123,7 @@ class Worker:
 @asynccontextmanager
 async def working(kind: Kind, place: Place) -> AsyncIterator[Worker]:
     """Have a worker that is ready."""
-    place.directory.mkdir(parents=True, exist_ok=True)
-    log = place.directory / "log"
+    log = place.directory / f"log-{time.monotonic_ns()}"
     began = time.perf_counter()
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
