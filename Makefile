@@ -8,7 +8,7 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test image coverage soak campaign bench check lint dashboard contracts \
+.PHONY: help setup demo test image coverage soak campaign bench bench-guard check lint dashboard contracts \
   contracts-check requirements sbom licences audit fuzz clean
 
 help:
@@ -21,6 +21,7 @@ help:
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
 	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
 	@echo 'make bench         how fast it is, beside others; half an hour; BENCH=--quick: a first look'
+	@echo 'make bench-guard   whether a command costs more than it did, beside one who does it by hand'
 	@echo 'make lint          ruff, mypy, the direction of imports, contracts-check'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
@@ -84,6 +85,10 @@ campaign: $(STAMP)
 bench: $(STAMP)
 	@$(PIP) install --require-hashes -r deploy/requirements-bench.txt
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# RECORD=1 writes down how it is now, in tests/benchmarks/recorded.json.
+bench-guard: $(STAMP)
+	@$(BIN)/python -m tests.benchmarks.guard $(if $(RECORD),--record)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .

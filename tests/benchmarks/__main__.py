@@ -13,10 +13,13 @@ from typing import Final
 from tests.benchmarks.alone import alone
 from tests.benchmarks.found import Row
 from tests.benchmarks.ground import Ground, ground
+from tests.benchmarks.growth import by_appliances, by_commands, by_ledger
 from tests.benchmarks.limits import hung, in_flight
 from tests.benchmarks.lists import logins, streams
+from tests.benchmarks.pressure import pressure
 from tests.benchmarks.report import summary, write
 from tests.benchmarks.scale import FULL, QUICK, Scale
+from tests.benchmarks.scaling import processes, starts
 from tests.benchmarks.throughput import throughput
 
 Measure = Callable[[Ground, Scale], Awaitable[Row]]
@@ -28,6 +31,12 @@ ROWS: Final[dict[str, Measure]] = {
     "logins": logins,
     "streams": streams,
     "hung": hung,
+    "processes": processes,
+    "starts": starts,
+    "commands": by_commands,
+    "appliances": by_appliances,
+    "ledger": by_ledger,
+    "latency": pressure,
 }
 _REPORT: Final = Path(__file__).parent / "report"
 

@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Final
 import aio_pika
 import httpx
 
+from service.demo.debian import install_rabbitmq
 from service.demo.node import installed_server
 from service.topology import declare
 from tests.benchmarks.load import Command, Load, loading
@@ -69,16 +70,11 @@ class Cost:
 
 @dataclass
 class Ground:
-    """The broker, and where files are.
-
-    Attributes:
-        costs: everything that was measured here, by what it was.
-    """
+    """The broker, and where files are."""
 
     node: Node
     rabbit: Rabbit
     directory: Path
-    costs: list[tuple[str, Cost]] = field(default_factory=list)
     _numbers: "count[int]" = field(default_factory=count)
 
     @asynccontextmanager
@@ -109,7 +105,12 @@ class Ground:
         assert process.stdout is not None
         try:
             told = json.loads(await process.stdout.readline())
-            yield Appliances(Path(told["inventory"]), told["control"], process.pid)
+            played = Appliances(Path(told["inventory"]), told["control"], process.pid)
+            yield played
+            twice = [
+                name for name, each in played.counts().items() if each["writes"] > each["added"]
+            ]
+            assert not twice, f"licences were written twice: {twice}"
         finally:
             process.terminate()
             await process.wait()
@@ -147,19 +148,19 @@ class Ground:
 
     async def poured(
         self,
-        name: str,
         load: Load,
         workers: Sequence[Worker],
         appliances: Appliances,
         wanted: Sequence[Command],
     ) -> Cost:
-        """Pour commands out before workers; measure when all are in and before they run short."""
+        """Fill the queue while workers are stopped; measure what they do until it runs short."""
         heard = len(load.arrivals)
-        pouring = asyncio.create_task(load.prefill(wanted))
-        await load.heard(heard + len(wanted) // 5)
-        await pouring
-        short = heard + len(wanted) * 19 // 20
-        cost = await self.measured(name, load, workers, appliances, short)
+        with ExitStack() as stack:
+            for each in workers:
+                stack.enter_context(each.stopped())
+            await load.prefill(wanted)
+        await load.heard(heard + len(wanted) // 20)
+        cost = await self.measured(load, workers, appliances, heard + len(wanted) * 19 // 20)
         await load.heard(heard + len(wanted))
         return cost
 
@@ -175,13 +176,12 @@ class Ground:
             async with working(kind, place) as worker:
                 warm = len(wanted) // 10
                 await load.heard(warm)
-                cost = await self.measured(kind.name, load, [worker], appliances, len(wanted))
+                cost = await self.measured(load, [worker], appliances, len(wanted))
             load.check(len(wanted))
             return cost
 
     async def measured(
         self,
-        name: str,
         load: Load,
         workers: Sequence[Worker],
         appliances: Appliances,
@@ -204,16 +204,16 @@ class Ground:
             group: (after[group].seconds - before[group].seconds) / seconds for group in groups
         }
         cores["load"] = own / seconds
-        cost = Cost(until - heard, seconds, cores, after["worker"].megabytes)
-        self.costs.append((name, cost))
-        return cost
+        return Cost(until - heard, seconds, cores, after["worker"].megabytes)
 
 
 @asynccontextmanager
 async def ground(directory: Path) -> AsyncIterator[Ground]:
     """Have a broker; this process keeps to the core of the load from then on."""
+    if installed_server() is None:
+        await install_rabbitmq(print)
     server = installed_server()
-    assert server is not None, "Debian's package rabbitmq-server is not installed"
+    assert server is not None, "Debian's package rabbitmq-server could not be installed"
     async with AsyncExitStack() as stack:
         node = Node(server)
         stack.callback(node.close)

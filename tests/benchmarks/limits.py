@@ -40,7 +40,7 @@ async def in_flight(ground: Ground, scale: Scale) -> Row:
                         count = scale.commands * limit // (_IN_FLIGHT[-1] * (1 if calls > 1 else 2))
                         wanted = commands(kind, count + limit * 4, fleet, run)
                         what = f"{kind}, {limit} in flight"
-                        cost = await ground.poured(what, load, [worker], appliances, wanted)
+                        cost = await ground.poured(load, [worker], appliances, wanted)
                         costs[what].append(cost)
                         found[what].append(cost.rate * alone / limit)
                         found[f"{what}, by the appliances' time alone"].append(

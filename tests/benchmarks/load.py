@@ -7,6 +7,7 @@ left: neither a slow worker nor a slow sender hides its own delay.
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -56,9 +57,8 @@ def _commands(
     for number in range(count):
         asked = {"appliance": appliances[number % len(appliances)]} | data
         if kind == "activate-sms-license":
-            digits = f"{number:016d}"
-            groups = (digits[at : at + 4] for at in range(0, 16, 4))
-            asked["license"] = "-".join([f"{run:0>4.4}".upper(), *groups])
+            text = f"{zlib.crc32(run.encode()):08X}{number:012d}"
+            asked["license"] = "-".join(text[at : at + 4] for at in range(0, 20, 4))
         document = {
             "specversion": "1.0",
             "id": f"{run}-{number}",

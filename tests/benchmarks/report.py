@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from service.demo.node import installed_server
+from tests.benchmarks.chart import draw
 from tests.benchmarks.found import Check, Row, Table
 from tests.benchmarks.scale import Scale
 from tests.benchmarks.workers import SETTINGS
@@ -38,6 +39,7 @@ def write(rows: list[Row], scale: Scale, seconds: float, directory: Path) -> Pat
     (directory / "report.json").write_text(text + "\n")
     page = directory / "report.md"
     page.write_text(_page(rows, about))
+    draw(rows, directory / "chart.svg")
     return page
 
 
