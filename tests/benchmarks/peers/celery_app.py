@@ -23,6 +23,7 @@ app = Celery("peers", broker=_SETTINGS.broker_url)
 app.conf.update(
     # What an earlier delivery of a process that died had begun is done again, as everywhere here.
     task_acks_late=True,
+    task_acks_on_failure_or_timeout=False,
     task_reject_on_worker_lost=True,
     task_ignore_result=True,
     task_default_queue=_SETTINGS.queue,
