@@ -1,7 +1,8 @@
 """Celery: two prefork processes, each with its own sessions and publishing connection.
 
 `enqueue FILE` puts the commands of a file (JSON, one a line) into the queue; without arguments it
-is the worker. The queue is a quorum queue, which Celery declares itself.
+is the worker. The queue is a quorum queue, which Celery declares itself. A task that fails, such as
+one whose event no queue took, is acked all the same: so Celery does unless told.
 """
 
 import json
@@ -23,7 +24,6 @@ app = Celery("peers", broker=_SETTINGS.broker_url)
 app.conf.update(
     # What an earlier delivery of a process that died had begun is done again, as everywhere here.
     task_acks_late=True,
-    task_acks_on_failure_or_timeout=False,
     task_reject_on_worker_lost=True,
     task_ignore_result=True,
     task_default_queue=_SETTINGS.queue,
@@ -86,7 +86,7 @@ def _enqueue(path: Path) -> None:
 def _work() -> None:
     worker_ready.connect(_ready)
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    app.worker_main(["worker", "--pool", "prefork", "--loglevel", "WARNING", *quiet])
+    app.worker_main(["--quiet", "worker", "--pool", "prefork", "--loglevel", "WARNING", *quiet])
 
 
 def _ready(**_: object) -> None:
