@@ -1,7 +1,8 @@
 """Celery: two prefork processes, each with its own sessions and publishing connection.
 
 `enqueue FILE` puts the commands of a file (JSON, one a line) into the queue; without arguments it
-is the worker. The queue is a quorum queue, which Celery declares itself.
+is the worker. The queue is a quorum queue, which Celery declares itself. A task that fails, such as
+one whose event no queue took, is acked all the same: so Celery does unless told.
 """
 
 import json
@@ -85,7 +86,7 @@ def _enqueue(path: Path) -> None:
 def _work() -> None:
     worker_ready.connect(_ready)
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    app.worker_main(["worker", "--pool", "prefork", "--loglevel", "WARNING", *quiet])
+    app.worker_main(["--quiet", "worker", "--pool", "prefork", "--loglevel", "WARNING", *quiet])
 
 
 def _ready(**_: object) -> None:
