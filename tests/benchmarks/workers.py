@@ -85,7 +85,7 @@ class Place:
             "BROKER_URL": self.url,
             "INVENTORY": str(self.inventory),
             "IN_FLIGHT": str(kind.in_flight),
-            "QUEUE": "courier.activate-sms-license",
+            "QUEUE": "tasks" if kind.enqueues else "courier.activate-sms-license",
         }
         return (
             clean
