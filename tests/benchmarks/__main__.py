@@ -41,8 +41,8 @@ ROWS: Final[dict[str, Measure]] = {
 _REPORT: Final = Path(__file__).parent / "report"
 
 
-async def measure(given: argparse.Namespace, scale: Scale) -> list[Row]:
-    """Answer one question after the other."""
+async def measure(given: argparse.Namespace, scale: Scale) -> tuple[list[Row], float]:
+    """Answer one question after the other; say how busy those were that only help."""
     with tempfile.TemporaryDirectory(prefix="courier-bench-") as directory:
         async with ground(Path(directory)) as found:
             rows = []
@@ -52,7 +52,7 @@ async def measure(given: argparse.Namespace, scale: Scale) -> list[Row]:
                 took = time.monotonic() - began
                 sys.stdout.write(f"{name}, {took:.0f} s\n{summary(rows[-1])}\n\n")
                 sys.stdout.flush()
-            return rows
+            return rows, found.busiest
 
 
 def main() -> None:
@@ -67,8 +67,8 @@ def main() -> None:
     chosen = {name: vars(given)[name] for name in ("rounds", "commands") if vars(given)[name]}
     scale = replace(QUICK if given.quick else FULL, **chosen)
     began = time.monotonic()
-    rows = asyncio.run(measure(given, scale))
-    page = write(rows, scale, time.monotonic() - began, given.report)
+    rows, busiest = asyncio.run(measure(given, scale))
+    page = write(rows, scale, time.monotonic() - began, busiest, given.report)
     sys.stdout.write(f"{page}\n")
 
 

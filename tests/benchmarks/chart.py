@@ -18,14 +18,10 @@ def draw(rows: list[Row], path: Path) -> None:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     panels: list[Callable[[Any], None]] = []
-    for row in rows:
-        if row.key == _THROUGHPUT:
-            panels.append(partial(_bars, row))
-        if row.key == _LATENCY:
-            panels.append(partial(_latency, row))
+    panels += [partial(_bars, row) for row in rows if row.key == _THROUGHPUT]
     growing = [row for row in rows if row.key.startswith(_GROWTH)]
-    if growing:
-        panels.append(partial(_growth, growing))
+    panels += [partial(_growth, growing)] if growing else []
+    panels += [partial(_latency, row) for row in rows if row.key == _LATENCY]
     if not panels:
         return
     # The same figures give the same file.
@@ -53,7 +49,7 @@ def _growth(rows: list[Row], axes: Any) -> None:  # noqa: ANN401
             axes.plot(*zip(*points, strict=True), marker=mark, label=name)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0)
-    axes.set_title("CPU ms for a command, by the number of")
+    axes.set_title("CPU for a command, as a ratio, by the number of")
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -30,6 +30,10 @@ class Check:
         return median(self.values)
 
     @property
+    def is_asked(self) -> bool:
+        return self.limit is not None
+
+    @property
     def holds(self) -> bool:
         if self.limit is None:
             return True
@@ -64,6 +68,10 @@ class Row:
     tables: list[Table] = field(default_factory=list)
     note: str = ""
     series: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+
+    @property
+    def is_asked(self) -> bool:
+        return any(check.is_asked for check in self.checks)
 
     @property
     def holds(self) -> bool:

@@ -70,11 +70,16 @@ class Cost:
 
 @dataclass
 class Ground:
-    """The broker, and where files are."""
+    """The broker, and where files are.
+
+    Attributes:
+        busiest: the most of their core that appliances and load used together while measured.
+    """
 
     node: Node
     rabbit: Rabbit
     directory: Path
+    busiest: float = 0.0
     _numbers: "count[int]" = field(default_factory=count)
 
     @asynccontextmanager
@@ -202,6 +207,7 @@ class Ground:
             group: (after[group].seconds - before[group].seconds) / seconds for group in groups
         }
         cores["load"] = own / seconds
+        self.busiest = max(self.busiest, cores["appliances"] + cores["load"])
         return Cost(until - heard, seconds, cores, after["worker"].megabytes)
 
 

@@ -54,19 +54,20 @@ def commands(
 def _commands(
     kind: str, count: int, appliances: Sequence[str], run: str, data: dict[str, object]
 ) -> Iterator[Command]:
+    digest = f"{zlib.crc32(run.encode()):08X}"
     for number in range(count):
         asked = {"appliance": appliances[number % len(appliances)]} | data
         if kind == "activate-sms-license":
-            text = f"{zlib.crc32(run.encode()):08X}{number:012d}"
+            text = f"{digest}{number:012d}"
             asked["license"] = "-".join(text[at : at + 4] for at in range(0, 20, 4))
         document = {
             "specversion": "1.0",
-            "id": f"{run}-{number}",
+            "id": f"{digest}-{number}",
             "source": "/benchmarks",
             "type": f"courier.{kind}.v1",
             "data": asked,
         }
-        yield Command(f"{run}-{number}", f"courier.{kind}.v1", json.dumps(document).encode())
+        yield Command(f"{digest}-{number}", f"courier.{kind}.v1", json.dumps(document).encode())
 
 
 @dataclass
@@ -163,7 +164,7 @@ class Load:
             self.pages += 1
             return
         properties = message.header.properties
-        said = properties.correlation_id or json.loads(message.body)["causationid"]
+        said = properties.correlation_id or json.loads(message.body).get("causationid", "")
         self.arrivals.append(Arrival(at, said, words[4]))
         for count, mark in self._waiting:
             if len(self.arrivals) >= count and not mark.done():

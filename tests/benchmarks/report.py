@@ -23,9 +23,16 @@ _ABOUT: Final = (
     " session, as median (least to most) over the rounds. Absolute figures are this machine's."
 )
 
+_HEAD: Final = "what | asked | measured | spread | holds |"
+_RULE: Final = "|---|---|---|---|---|---|"
 
-def write(rows: list[Row], scale: Scale, seconds: float, directory: Path) -> Path:
-    """Write it; give the page's path."""
+
+def write(rows: list[Row], scale: Scale, seconds: float, busiest: float, directory: Path) -> Path:
+    """Write it; give the page's path.
+
+    Args:
+        busiest: the most of their one core that appliances and load used together.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     about = {
         "machine": machine(),
@@ -33,6 +40,7 @@ def write(rows: list[Row], scale: Scale, seconds: float, directory: Path) -> Pat
         "settings": SETTINGS,
         "scale": asdict(scale),
         "minutes": round(seconds / 60, 1),
+        "appliances and load, at most, of the one core that they keep to": round(busiest, 2),
     }
     document = {"about": about, "rows": [_plain(row) for row in rows]}
     text = json.dumps(document, indent=1, ensure_ascii=False)
@@ -85,27 +93,26 @@ def _plain(row: Row) -> dict[str, object]:
 
 
 def _page(rows: list[Row], about: dict[str, object]) -> str:
-    held = sum(row.holds for row in rows)
-    lines = [
-        "# How fast it is",
-        "",
-        _ABOUT,
-        "",
-        f"{held} of {len(rows)} questions are answered as asked. ![chart](chart.svg)",
-        "",
-        "| | what | asked | measured | spread | holds |",
-        "|---|---|---|---|---|---|",
-    ]
+    asked = [row for row in rows if row.is_asked]
+    held = sum(row.holds for row in asked)
+    lines = ["# How fast it is", "", _ABOUT, ""]
+    lines += [f"{held} of {len(asked)} questions are answered as asked.", "", "![chart](chart.svg)"]
+    lines += ["", f"| | {_HEAD}", _RULE]
     for row in rows:
-        lines += [f"| {row.key} | {' | '.join(_cells(check))} |" for check in row.checks]
+        lines += [f"| {row.key} | {_line(check)}" for check in row.checks if check.is_asked]
     for row in rows:
         lines += ["", f"## {row.key} {row.title}", "", row.method]
         lines += ["", row.note] if row.note else []
+        lines += ["", f"| {_HEAD}", _RULE[4:], *(f"| {_line(check)}" for check in row.checks)]
         for table in row.tables:
             lines += ["", *_table(table)]
     lines += ["", "## What it ran on", ""]
     lines += [f"- {name}: {_words(value)}" for name, value in about.items()]
     return "\n".join(lines) + "\n"
+
+
+def _line(check: Check) -> str:
+    return f"{' | '.join(_cells(check))} |"
 
 
 def _words(value: object) -> str:
