@@ -93,9 +93,11 @@ async def by_appliances(ground: Ground, scale: Scale) -> Row:
     return _row(
         "appliances",
         "the number of appliances",
-        f"{scale.commands // 2} activations a round, over as many appliances, each with a session.",
+        f"{scale.commands // 2} activations a round, over as many appliances, each with a session;"
+        f" as a ratio to those at {len(_TEN)}. At a single one commands take turns, and those that"
+        " would wait for long go back to the broker, which costs as well.",
         found,
-        _beside_first(found),
+        _beside(found, len(_TEN)),
     )
 
 
@@ -128,7 +130,7 @@ async def by_ledger(ground: Ground, scale: Scale) -> Row:
         "The ledger, in SQLite, filled beforehand with copies of the entry that a real activation"
         " left; a service is started at each in turn.",
         found,
-        _beside_first(found),
+        _beside(found, scale.ledgers[0]),
     )
 
 
@@ -153,10 +155,9 @@ async def _poured(
     return await ground.poured(load, [worker], appliances, wanted)
 
 
-def _beside_first(found: Costs) -> dict[int, list[float]]:
-    first = next(iter(found.values()))
+def _beside(found: Costs, base: int) -> dict[int, list[float]]:
     return {
-        at: [one.cpu_ms / other.cpu_ms for one, other in zip(costs, first, strict=True)]
+        at: [one.cpu_ms / other.cpu_ms for one, other in zip(costs, found[base], strict=True)]
         for at, costs in found.items()
     }
 

@@ -23,14 +23,14 @@ class Scale:
     """
 
     rounds: int = 5
-    commands: int = 2000
+    commands: int = 1500
     samples: int = 600
     queries: int = 1000
     devices: tuple[int, ...] = (10_000, 100_000)
     grown: tuple[int, ...] = (1_000, 10_000, 100_000)
     ledgers: tuple[int, ...] = (100, 10_000, 1_000_000)
     fleets: tuple[int, ...] = (1, 10, 100, 1_000)
-    seconds: float = 40.0
+    seconds: float = 30.0
     idle: float = 10.0
     starts: int = 7
 
