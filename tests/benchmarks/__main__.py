@@ -5,13 +5,14 @@ import asyncio
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from tests.benchmarks.alone import alone
-from tests.benchmarks.found import Row
+from tests.benchmarks.found import Check, Row
 from tests.benchmarks.ground import Ground, ground
 from tests.benchmarks.growth import by_appliances, by_commands, by_ledger
 from tests.benchmarks.limits import hung, in_flight
@@ -38,6 +39,7 @@ ROWS: Final[dict[str, Measure]] = {
     "ledger": by_ledger,
     "latency": pressure,
 }
+_NOT: Final = "Not measured"
 _REPORT: Final = Path(__file__).parent / "report"
 
 
@@ -48,14 +50,24 @@ async def measure(given: argparse.Namespace, scale: Scale) -> tuple[list[Row], f
             rows = []
             for name in given.only or ROWS:
                 began = time.monotonic()
-                rows.append(await ROWS[name](found, scale))
+                rows.append(await _answered(name, found, scale))
                 took = time.monotonic() - began
                 sys.stdout.write(f"{name}, {took:.0f} s\n{summary(rows[-1])}\n\n")
                 sys.stdout.flush()
             return rows, found.busiest
 
 
-def main() -> None:
+async def _answered(name: str, found: Ground, scale: Scale) -> Row:
+    """Answer a question; what goes wrong there costs nobody the other answers."""
+    try:
+        return await ROWS[name](found, scale)
+    except Exception as error:  # noqa: BLE001  it is told, here and in the report
+        traceback.print_exc()
+        why = f"This could not be measured: {type(error).__name__}: {error}"
+        return Row(name, _NOT, why, [Check("measured", [0.0], 1.0, "=")])
+
+
+def main() -> int:
     """Read the command line, measure, write the report."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("--only", choices=ROWS, action="append", help="this one; repeat it")
@@ -70,7 +82,8 @@ def main() -> None:
     rows, busiest = asyncio.run(measure(given, scale))
     page = write(rows, scale, time.monotonic() - began, busiest, given.report)
     sys.stdout.write(f"{page}\n")
+    return 1 if any(row.title == _NOT for row in rows) else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

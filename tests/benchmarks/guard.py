@@ -25,7 +25,7 @@ from tests.benchmarks.workers import BY_HAND, SERVICE, Kind, Worker, working
 RECORDED: Final = Path(__file__).with_name("recorded.json")
 _LEAST: Final = 0.8
 """Of what was recorded."""
-_ROUNDS: Final = 10
+_ROUNDS: Final = 8
 _COMMANDS: Final = 200
 
 
