@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -214,6 +215,8 @@ class Ground:
 @asynccontextmanager
 async def ground(directory: Path) -> AsyncIterator[Ground]:
     """Have a broker; this process keeps to the core of the load from then on."""
+    # SIGTERM, as a time limit sends it, ends this as Ctrl-C does: with all that was started.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     if installed_server() is None:
         await install_rabbitmq(print)
     server = installed_server()
