@@ -8,7 +8,7 @@ STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test image coverage soak campaign check lint dashboard contracts \
+.PHONY: help setup demo test image coverage soak campaign bench bench-guard check lint dashboard contracts \
   contracts-check requirements sbom licences audit fuzz clean
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo 'make coverage      all tests, and which branches they take: at least 95 %'
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
 	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
+	@echo 'make bench         how fast it is, beside others; half an hour; BENCH=--quick: a first look'
+	@echo 'make bench-guard   whether a command costs more than it did, beside one who does it by hand'
 	@echo 'make lint          ruff, mypy, the direction of imports, contracts-check'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
@@ -77,6 +79,16 @@ soak: $(STAMP)
 # CAMPAIGN='--schedules 20 --seed 7' chooses another one; its report stands in tests/campaign/reports/one.
 campaign: $(STAMP)
 	@$(TESTING) tests.campaign --report tests/campaign/reports/one $(CAMPAIGN)
+
+# BENCH='--only throughput --rounds 7' measures that alone; the report stands in
+# tests/benchmarks/report. On the disk, as a service is, and not in memory.
+bench: $(STAMP)
+	@$(PIP) install --require-hashes -r deploy/requirements-bench.txt
+	@$(BIN)/python -m tests.benchmarks $(BENCH)
+
+# RECORD=1 writes down how it is now, in tests/benchmarks/recorded.json.
+bench-guard: $(STAMP)
+	@$(BIN)/python -m tests.benchmarks.guard $(if $(RECORD),--record)
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -139,7 +151,9 @@ requirements: $(STAMP)
 	uv pip compile - $(PINNED) --output-file deploy/requirements-build.txt >/dev/null && \
 	printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | \
 	uv pip compile pyproject.toml - --extra docker --group test $(PINNED) \
-	  --output-file $(LOCK) >/dev/null
+	  --output-file $(LOCK) >/dev/null && \
+	uv pip compile --group bench --constraint $(LOCK) $(PINNED) \
+	  --output-file deploy/requirements-bench.txt >/dev/null
 
 sbom: $(STAMP)
 	@$(BIN)/python -m deploy.supply.sbom

@@ -12,13 +12,14 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from service.demo.node import PrivateNode, installed_server
+from service.demo.node import installed_server
+from tests.benchmarks.processes import Node, Used, used
 from tests.campaign.database import Database, shared
 from tests.support.postgres import asked
 from tests.support.rabbit import Rabbit
@@ -28,49 +29,9 @@ from tests.support.workflow import Workflow, command, working
 
 Json = dict[str, Any]
 
-_TICKS: Final = os.sysconf("SC_CLK_TCK")
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _PATIENCE: Final = 900.0
 _VHOST: Final = "sizing"
 _TRANSACTIONS: Final = "SELECT sum(xact_commit)::bigint FROM pg_stat_database"
-
-
-@dataclass(frozen=True)
-class Used:
-    """What a group of processes has used of a core so far, and has of memory now."""
-
-    seconds: float
-    megabytes: float
-
-
-class Node(PrivateNode):
-    """A private node whose process is known."""
-
-    @property
-    def pid(self) -> int:
-        """The server is among what this has started."""
-        return self._process.pid if self._process else 0
-
-
-def used(roots: Iterable[int]) -> Used:
-    """Look at processes and all that they started."""
-    parents: dict[int, int] = {}
-    figures: dict[int, tuple[float, float]] = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        pid = int(path.parent.name)
-        parents[pid] = int(fields[1])
-        # With those of children that have ended: PostgreSQL has one for each connection.
-        cpu = sum(int(each) for each in fields[11:15]) / _TICKS
-        figures[pid] = (cpu, int(fields[21]) * _PAGE / 1e6)
-    wanted = set(roots)
-    while more := {pid for pid, parent in parents.items() if parent in wanted} - wanted:
-        wanted |= more
-    found = [figures[pid] for pid in wanted if pid in figures]
-    return Used(sum(cpu for cpu, _ in found), sum(memory for _, memory in found))
 
 
 def wishes(kind: str, count: int, names: list[str], run: str) -> Iterator[Json]:
