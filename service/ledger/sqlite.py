@@ -12,6 +12,7 @@ import fcntl
 import os
 import sqlite3
 from contextlib import AsyncExitStack, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from service.errors import ConfigurationError
@@ -54,7 +55,7 @@ ON CONFLICT (source, id) DO UPDATE SET
 WHERE concluded_at IS NULL
 RETURNING id
 """
-_OPEN = "SELECT source, id FROM commands WHERE appliance = ? AND concluded_at IS NULL"
+_OPEN = "SELECT appliance, source, id FROM commands WHERE concluded_at IS NULL"
 # The condition stands as it does in the index, or SQLite would not see that the index serves.
 _FORGET = """
 DELETE FROM commands WHERE (source, id) IN (
@@ -65,8 +66,6 @@ DELETE FROM commands WHERE (source, id) IN (
 ) RETURNING id
 """
 _LONGEST_PAUSE = 5.0
-_HANGS = 10.0
-"""Seconds after which a statement that has not ended makes the service not ready."""
 
 
 class _Owner:
@@ -85,14 +84,18 @@ class SqliteLedger:
         opened: AsyncExitStack,
         *,
         owner: str | None,
+        intents: dict[str, tuple[str, str]],
     ) -> None:
         """Use `open`."""
         self._batches = batches
+        batches.on_hang = partial(self._miss, "it does not answer")
         self._opened = opened
         self._unavailable = False
         self.created_at = created_at
         self._owner = owner
         self._is_new = owner is None
+        # As they stand in the file: nobody else writes there, or not about these.
+        self._intents = intents
 
     @classmethod
     async def open(cls, path: Path) -> Self:
@@ -109,9 +112,10 @@ class SqliteLedger:
                 batches = Batches(connection)
                 opened.push_async_callback(batches.close)
                 (owner,) = connection.execute("SELECT broker FROM about").fetchone() or (None,)
+                intents = {name: (source, id_) for name, source, id_ in connection.execute(_OPEN)}
             except sqlite3.Error as error:
                 raise explained(path, error) from None
-            return cls(batches, created_at, opened.pop_all(), owner=owner)
+            return cls(batches, created_at, opened.pop_all(), owner=owner, intents=intents)
 
     @property
     def is_new(self) -> bool:
@@ -137,8 +141,7 @@ class SqliteLedger:
 
     async def open_intent(self, appliance: str) -> tuple[str, str] | None:
         """Say whose write there is not settled. See `Ledger`."""
-        rows = await self._execute(_OPEN, (appliance,))
-        return (rows[0][0], rows[0][1]) if rows else None
+        return self._intents.get(appliance)
 
     def writing(self, appliance: str) -> AbstractAsyncContextManager[Right]:
         """Hold the right to write: this process is the only one. See `Ledger`."""
@@ -159,6 +162,7 @@ class SqliteLedger:
             await self._execute(_INTEND, row)
         except sqlite3.IntegrityError:
             raise IntentOpen(command.data.appliance) from None
+        self._intents[command.data.appliance] = command.key
         return Intent(before, recorded)
 
     async def keep_answer(self, command: Command, answer: bytes) -> None:
@@ -168,11 +172,13 @@ class SqliteLedger:
     async def withdraw(self, command: Command) -> None:
         """Take an intent back. See `Ledger`."""
         await self._execute(_WITHDRAW, command.key)
+        self._settled(command)
 
     async def conclude(self, command: Command, told: Told) -> Told:
         """Record an end; the first one stays. See `Ledger`."""
         end = (format_instant(told.at), told.conclusion, told.data)
         rows = await self._execute(_CONCLUDE, (*_identity(command), *end))
+        self._settled(command)
         if rows:
             return told
         entry = await self.find(command.key)
@@ -189,12 +195,14 @@ class SqliteLedger:
             log.info("ledger-entries-forgotten", entries=forgotten)
         return forgotten
 
+    def _settled(self, command: Command) -> None:
+        if self._intents.get(command.data.appliance) == command.key:
+            del self._intents[command.data.appliance]
+
     async def _execute(self, sql: str, row: Row | Callable[[], Row]) -> list[sqlite3.Row]:
         """Run one statement; wait for a storage that is locked, full or gone."""
         pause = 0.1
         while True:
-            # A storage that hangs raises nothing.
-            alarm = asyncio.get_running_loop().call_later(_HANGS, self._miss, "it does not answer")
             try:
                 rows = await self._batches.run(sql, row)
             except sqlite3.IntegrityError:
@@ -204,8 +212,6 @@ class SqliteLedger:
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
                 continue
-            finally:
-                alarm.cancel()
             if self._unavailable:
                 self._unavailable = False
                 log.info("ledger-available")

@@ -20,6 +20,8 @@ Row: TypeAlias = tuple[Value, ...]
 _Rows: TypeAlias = list[sqlite3.Row]
 _Run: TypeAlias = "asyncio.Future[list[_Rows | sqlite3.Error]]"
 
+HANGS = 10.0
+"""Seconds after which a storage that has not answered is said to hang."""
 _TOGETHER = 500
 """Statements in one transaction, at most."""
 
@@ -51,6 +53,9 @@ class Batches:
 
     Args:
         connection: opened with `check_same_thread=False`, each statement its own transaction.
+
+    Attributes:
+        on_hang: called when a storage does not answer: such a one raises nothing.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -59,6 +64,7 @@ class Batches:
         self._thread = ThreadPoolExecutor(1, "ledger")
         self._waiting: list[_Statement] = []
         self._running: _Run | None = None
+        self.on_hang: Callable[[], None] = _let_it
 
     async def run(self, sql: str, row: Row | Callable[[], Row]) -> _Rows:
         """Run one statement; when this returns, what it did is on disk.
@@ -83,9 +89,11 @@ class Batches:
         batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
         loop = asyncio.get_running_loop()
         self._running = loop.run_in_executor(self._thread, self._together, batch)
-        self._running.add_done_callback(lambda done: self._tell(batch, done))
+        alarm = loop.call_later(HANGS, self.on_hang)
+        self._running.add_done_callback(lambda done: self._tell(batch, done, alarm))
 
-    def _tell(self, batch: Sequence[_Statement], run: _Run) -> None:
+    def _tell(self, batch: Sequence[_Statement], run: _Run, alarm: asyncio.TimerHandle) -> None:
+        alarm.cancel()
         self._running = None
         if self._waiting:
             self._next()
@@ -120,3 +128,7 @@ class Batches:
             return statement.run(self._connection)
         except expected as error:
             return error
+
+
+def _let_it() -> None:
+    """Wait on."""
