@@ -9,6 +9,7 @@ byte it happened.
 
 from __future__ import annotations
 
+import asyncio
 import io
 import time
 from dataclasses import dataclass, field
@@ -16,7 +17,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 import httpx
+from aiohttp.helpers import TimerNoop
 from aiohttp.http import HttpProcessingError
+from multidict import CIMultiDict
+from typing_extensions import override
 from yarl import URL
 
 from service.errors import CommandError
@@ -24,8 +28,9 @@ from service.errors import CommandError
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
-    from types import SimpleNamespace
 
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.connector import Connection
     from multidict import MultiMapping
 
     Leaving: TypeAlias = Callable[[], None]
@@ -36,7 +41,10 @@ _FIRST_FINAL = 200
 """The status of an answer, and not of something before it that nobody asked for."""
 _PLAIN = "chunked"
 """The one transfer encoding that packs nothing."""
+_CLOSED = "the connections were closed"
 _NO_HTTP = "what the server sent is no HTTP"
+_OURS = frozenset({"Content-Type", "User-Agent"})
+_NO_TIMER = TimerNoop()
 _LARGE = 256 * 1024
 _LONGEST_HEADER = 64 * 1024
 """Bytes; session cookies are long."""
@@ -104,28 +112,62 @@ class Transport:
             httpx.ReadError, httpx.ReadTimeout: it may have left, and there is no whole answer.
         """
         content = request.read()
-        sending = _Sending(leaving, has_body=bool(content))
+        session = self._opened()
+        sent = _Request(
+            request.method,
+            URL(str(request.url), encoded=True),
+            headers=CIMultiDict(
+                (name.decode(), value.decode()) for name, value in request.headers.raw
+            ),
+            skip_auto_headers=_OURS,
+            # In one piece it would hold up everybody else.
+            data=io.BytesIO(content) if len(content) > _LARGE else content or None,
+            loop=asyncio.get_running_loop(),
+            session=session,
+        )
+        sent.leaving = leaving
         try:
-            async with self._opened().request(
-                request.method,
-                URL(str(request.url), encoded=True),
-                headers=[(name.decode(), value.decode()) for name, value in request.headers.raw],
-                # In one piece it would hold up everybody else.
-                data=io.BytesIO(content) if len(content) > _LARGE else content or None,
-                allow_redirects=False,
-                trace_request_ctx=sending,
-            ) as response:
-                at = time.time()
-                packed = response.headers.get("Transfer-Encoding", _PLAIN) != _PLAIN
-                if packed or response.status < _FIRST_FINAL:
-                    response.close()
-                    raise httpx.RemoteProtocolError(_NO_HTTP)
-                body = await _read(response, most)
-                return Reply(response.status, response.headers, body, at)
-        except (CommandError, httpx.TransportError):
-            raise
+            response = await self._answered(session, sent)
+            at = time.time()
+            packed = response.headers.get("Transfer-Encoding", _PLAIN) != _PLAIN
+            if packed or response.status < _FIRST_FINAL:
+                response.close()
+                raise httpx.RemoteProtocolError(_NO_HTTP)
+            try:
+                return Reply(response.status, response.headers, await _read(response, most), at)
+            except BaseException:
+                response.close()
+                raise
         except _FOREIGN as error:
-            raise sending.refusal or _told(error, left=sending.left) from error
+            raise _told(error, left=sent.left) from error
+
+    async def _answered(
+        self, session: aiohttp.ClientSession, sent: _Request
+    ) -> aiohttp.ClientResponse:
+        """Do what aiohttp's session does, without what it does twice."""
+        if session.connector is None:
+            raise httpx.ConnectError(_CLOSED)
+        connection = await session.connector.connect(sent, traces=[], timeout=self._timeout)
+        if connection.protocol is None:
+            raise httpx.ConnectError(_CLOSED)
+        try:
+            connection.protocol.set_response_params(
+                timer=_NO_TIMER,
+                auto_decompress=False,
+                read_until_eof=True,
+                read_timeout=self._timeout.sock_read,
+                max_line_size=_LONGEST_HEADER,
+                max_field_size=_LONGEST_HEADER,
+            )
+            response = await sent.send(connection)
+            try:
+                return await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -135,21 +177,10 @@ class Transport:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self.is_closed:
-            raise RuntimeError("the connections were closed")
+            raise httpx.ConnectError(_CLOSED)
         if self._session is None:
-            tracing = aiohttp.TraceConfig()
-            tracing.on_request_headers_sent.append(_on_headers)
-            tracing.on_request_chunk_sent.append(_on_chunk)
             self._session = aiohttp.ClientSession(
-                connector=self._connector(),
-                timeout=self._timeout,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                skip_auto_headers=("Content-Type", "User-Agent"),
-                max_line_size=_LONGEST_HEADER,
-                max_field_size=_LONGEST_HEADER,
-                middlewares=(_once,),
-                trace_configs=[tracing],
+                connector=self._connector(), cookie_jar=aiohttp.DummyCookieJar()
             )
         return self._session
 
@@ -159,64 +190,46 @@ class Transport:
         )
 
 
-class _Sending:
+class _Request(aiohttp.ClientRequest):
     """One request on its way.
 
     Attributes:
+        leaving: see `Transport.exchange`.
         left: nobody can say any more that none of it has left.
-        refusal: why it was kept from leaving.
     """
 
-    __slots__ = ("_has_body", "_leaving", "left", "refusal")
+    leaving: Leaving | None = None
+    left = False
 
-    def __init__(self, leaving: Leaving | None, *, has_body: bool) -> None:
-        self._leaving = leaving
-        self._has_body = has_body
-        self.left = False
-        self.refusal: Exception | None = None
+    @override
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send it, but for a body, with which the head leaves."""
+        if not self.body:
+            self._leave()
+        return await super().send(conn)
 
-    def begin(self) -> None:
-        """Be told that there is a connection; a head waits there for its body."""
-        if not self._has_body:
-            self.leave()
-
-    def leave(self) -> None:
-        """Be told that a piece is about to leave."""
-        if self.left:
-            return
+    @override
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
+    ) -> None:
+        """Send head and body, in a task of aiohttp's; whoever waits for the answer hears of it."""
         try:
-            if self._leaving is not None:
-                self._leaving()
-        except Exception as error:
-            self.refusal = error  # aiohttp wraps what is raised while it writes a body
-            raise
+            self._leave()
+        except CommandError as error:
+            if conn.protocol is not None:
+                conn.protocol.set_exception(error)
+            conn.close()
+        else:
+            await super().write_bytes(writer, conn, content_length)
+
+    def _leave(self) -> None:
+        if self.leaving is not None:
+            self.leaving()
         self.left = True
 
 
-async def _on_headers(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.begin()
-
-
-async def _on_chunk(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-    context.trace_request_ctx.leave()
-
-
-class _Lost(Exception):
-    """Around what makes aiohttp send a request again."""
-
-
-async def _once(
-    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
-) -> aiohttp.ClientResponse:
-    """Keep aiohttp from sending anything but a POST twice when its connection is lost."""
-    try:
-        return await handler(request)
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise _Lost from error
-
-
 _FOREIGN = (
-    *(aiohttp.ClientError, HttpProcessingError, _Lost),
+    *(aiohttp.ClientError, HttpProcessingError),
     *(OSError, ValueError, RuntimeError, AssertionError),
 )
 """What aiohttp raises, or lets through from below. (An assertion: the connection was just lost.)"""
@@ -224,8 +237,6 @@ _FOREIGN = (
 
 def _told(error: Exception, *, left: bool) -> httpx.TransportError:
     """Say in httpx's words what happened."""
-    if isinstance(error, _Lost) and isinstance(error.__cause__, Exception):
-        error = error.__cause__
     is_late = isinstance(error, TimeoutError)
     if not left:
         return httpx.ConnectTimeout("timed out") if is_late else httpx.ConnectError(str(error))
