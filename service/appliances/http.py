@@ -7,6 +7,7 @@ Nothing is sent again here but a read whose kept-alive connection was stale.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from service.appliances.answers import Answer, Kind, Meaning, clock_skew, proble
 from service.appliances.breaker import Breaker
 from service.appliances.foreign import FOREIGN, NOT_SENT, reason
 from service.appliances.ports import MAX_WAIT, NotSent
-from service.appliances.transport import Transport
+from service.appliances.transport import Asked, Transport
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from service.telemetry import log, traces
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 
-_NO_BODY = httpx.ByteStream(b"")
+_JSON = {"Content-Type": "application/json"}
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity"}
 _NO_STATUS = 600
 _MAY_ASK_FOR_REST = frozenset({429, 503})
@@ -88,7 +89,6 @@ class Http:
             "courier.appliance": name,
         }
         self._url = url
-        self._urls: dict[str, httpx.URL] = {}
         # httpx's client would double what a request costs, for redirects, cookies and the like.
         self._transport = Transport(
             tls,
@@ -189,20 +189,14 @@ class Http:
         if current is not None:
             current.requests += 1
             current.status = None  # until this one is answered
-        began, asked = time.perf_counter(), time.time()
-        whole = httpx.Request(
-            *(operation.method, self._url_of(operation.path)),
-            headers=_HEADERS | headers,
-            # With one httpx leaves it at that: what belongs to a body takes longer than the rest.
-            stream=None if request else _NO_BODY,
-            **request,
-        )
+        began, at = time.perf_counter(), time.time()
+        asked = _encoded(operation.method, self._url + operation.path, headers, request)
         with self._span(operation):
             async with asyncio.timeout(self._patience):
                 reply = await self._transport.exchange(
-                    whole, most=MAX_ANSWER_BYTES, leaving=self._leaving(operation)
+                    asked, most=MAX_ANSWER_BYTES, leaving=self._leaving(operation)
                 )
-            self._dated = (reply.headers.get("Date", ""), asked, reply.at)
+            self._dated = (reply.headers.get("Date", ""), at, reply.at)
             _note_status(reply.status)
         # Appliances have been seen to answer with numbers that are no HTTP status.
         status = reply.status if reply.status < _NO_STATUS else None
@@ -217,12 +211,6 @@ class Http:
         )
         body = reply.body
         return Answer(operation, reply.status, reply.headers, body or b"", body is not None)
-
-    def _url_of(self, path: str) -> httpx.URL:
-        """Put the address together, once: httpx takes longer for it than for all the rest."""
-        if path not in self._urls:
-            self._urls[path] = httpx.URL(self._url + path)
-        return self._urls[path]
 
     def _leaving(self, operation: Operation) -> Leaving | None:
         """Say who is told by the transport that a request is about to leave."""
@@ -270,6 +258,23 @@ class Http:
 
     def _lost(self, why: str) -> str:
         return f"no answer from {self.name}: {why}"
+
+
+def _encoded(method: str, url: str, headers: dict[str, str], request: Request) -> Asked:
+    """Put a request together; httpx does what is not easy, and takes its time for it.
+
+    Raises:
+        ValueError: a header cannot be sent.
+    """
+    if not all(value.isascii() for value in headers.values()):
+        raise ValueError("a header has letters that no header may have")
+    if request.keys() <= {"json"}:
+        if "json" not in request:
+            return Asked(method, url, _HEADERS | headers)
+        body = json.dumps(request["json"], separators=(",", ":"), ensure_ascii=False)
+        return Asked(method, url, _HEADERS | _JSON | headers, body.encode())
+    whole = httpx.Request(method, url, headers=_HEADERS | headers, **request)
+    return Asked(method, str(whole.url), dict(whole.headers), whole.read())
 
 
 def _note_status(status: int) -> None:

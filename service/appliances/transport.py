@@ -50,6 +50,16 @@ _LONGEST_HEADER = 64 * 1024
 """Bytes; session cookies are long."""
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Asked:
+    """A request, put together; its address is encoded."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What came back.
@@ -95,13 +105,11 @@ class Transport:
         self._session: aiohttp.ClientSession | None = None
         self.is_closed = False
 
-    async def exchange(
-        self, request: httpx.Request, *, most: int, leaving: Leaving | None = None
-    ) -> Reply:
+    async def exchange(self, asked: Asked, *, most: int, leaving: Leaving | None = None) -> Reply:
         """Send a request once, and read the answer.
 
         Args:
-            request: its body, if it has one, is in memory.
+            asked: the request.
             most: bytes of the answer's body that are wanted.
             leaving: called in the instant before the first byte leaves. What it raises keeps the
                 request from leaving, and is raised here.
@@ -111,17 +119,14 @@ class Transport:
             httpx.RemoteProtocolError: the server closed the connection, or speaks no HTTP.
             httpx.ReadError, httpx.ReadTimeout: it may have left, and there is no whole answer.
         """
-        content = request.read()
         session = self._opened()
         sent = _Request(
-            request.method,
-            URL(str(request.url), encoded=True),
-            headers=CIMultiDict(
-                (name.decode(), value.decode()) for name, value in request.headers.raw
-            ),
+            asked.method,
+            URL(asked.url, encoded=True),
+            headers=CIMultiDict(asked.headers),
             skip_auto_headers=_OURS,
             # In one piece it would hold up everybody else.
-            data=io.BytesIO(content) if len(content) > _LARGE else content or None,
+            data=io.BytesIO(asked.body) if len(asked.body) > _LARGE else asked.body or None,
             loop=asyncio.get_running_loop(),
             session=session,
         )

@@ -34,6 +34,8 @@ def redacted(key: str, value: object) -> object:
     """Take secrets out of a value, by name and by form; what JSON cannot hold becomes text."""
     if _is_secret(key):
         return "***"
+    if type(value) is str:
+        return redact(value)
     if isinstance(value, dict):
         return {redact(str(name)): redacted(str(name), each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -32,7 +32,7 @@ from service.appliances.inventory import Inventory
 from service.appliances.phones import parse_lenient
 from service.appliances.ports import Reading, Upload
 from service.appliances.session import Opened, Session
-from service.appliances.transport import Reply
+from service.appliances.transport import Asked, Reply
 from service.client import Draft
 from service.consumers.settling import Delivery
 from service.errors import Code, CourierError, Failed
@@ -144,6 +144,7 @@ VALUES: Final[dict[str, Callable[[], object]]] = {
     "an answer": lambda: Answer(
         LOGIN, 200, CIMultiDict({"Set-Cookie": COOKIE}), b'{"password": "canary"}'
     ),
+    "what is asked": lambda: Asked("POST", "https://a/", {"Cookie": COOKIE}, b"canary"),
     "what came back": lambda: Reply(
         200, CIMultiDict({"Set-Cookie": COOKIE}), b'{"password": "canary"}', 0.0
     ),
