@@ -11,6 +11,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from service.appliances.answers import unexpected
 from service.messages.results import Device
@@ -74,10 +75,18 @@ def parse_lenient(answer: Answer) -> Json:
     Raises:
         Failed: `unexpected-answer`; it is not JSON even so.
     """
+    document: Json
+    try:
+        # Twice as fast as Python's own, but stricter about what no encoding has.
+        document = from_json(answer.body, cache_strings="keys")
+    except ValueError:
+        pass
+    else:
+        return document
     try:
         text = answer.body.decode("utf-8")
         try:
-            document: Json = json.loads(text)
+            document = json.loads(text)
         except json.JSONDecodeError:
             document = json.loads(_ESCAPE.sub(lambda m: m[0] if m[1] else "\\\\", text))
     except (ValueError, RecursionError):

@@ -167,6 +167,7 @@ class Execution:
         received, plan, intent, pages = run.received, run.plan, run.intent, run.pages
         reads_back = intent.open
         outcome = await self._run(run)
+        await pages.all_told()
         # Waiting costs none, unless a write was sent or a page told before.
         said = (intent.open and not reads_back) or pages.streamed is not None
         waited = isinstance(outcome, Waiting) and not said

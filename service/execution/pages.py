@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from service.errors import Code, Failed
@@ -29,10 +30,12 @@ class EventPages:
         command: whose pages they are.
         source: the `source` of the events.
         attempt: the number of this reading; no other one of the command has it.
-        tell: tells an event; returns when the broker has it.
+        tell: tells an event; returns when the broker has it. Meanwhile the next page is read, and
+            no more than that one: they arrive in order, and memory stays as it is.
 
     Attributes:
-        streamed: how far the list was read and told; None before anything of it was read.
+        streamed: how far the list was read and told; None before anything of it was read. The
+            last page is on its way until `all_told` returns.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class EventPages:
         self._attempt = attempt
         self._tell = tell
         self._pages = self._devices = 0
+        self._telling: asyncio.Task[None] | None = None
 
     async def tell(self, part: Part) -> None:
         """Tell what is new of a list. See `Pages`."""
@@ -58,6 +62,11 @@ class EventPages:
         self.streamed = Streamed(
             attempt=self._attempt, pages=self._pages, devices=self._devices, rows=part.rows
         )
+
+    async def all_told(self) -> None:
+        """Wait until the broker has all that was told so far."""
+        if self._telling is not None:
+            await self._telling
 
     async def _tell_page(self, devices: tuple[Device, ...]) -> None:
         envelope = self._command.envelope
@@ -76,6 +85,10 @@ class EventPages:
             return
         if len(event.data) > MAX_RESULT:
             raise Failed(Code.UNEXPECTED_ANSWER, f"one phone has more than {MAX_RESULT} bytes")
-        await self._tell(event)
+        await self.all_told()
+        self._telling = asyncio.create_task(self._on_its_way(event))
         self._pages += 1
         self._devices += len(devices)
+
+    async def _on_its_way(self, event: Event) -> None:
+        await self._tell(event)
