@@ -95,7 +95,7 @@ async def alone(ground: Ground, scale: Scale) -> Row:
             found[what].append(value)
     checks = []
     for share, (_, limit) in _ASKED.items():
-        for floor_is, asked in (("calls + one way", limit), ("calls + both ways", None)):
+        for floor_is, asked in (("calls + both ways", limit), ("calls + one way", None)):
             added = [
                 whole - floor
                 for whole, floor in zip(
@@ -112,8 +112,8 @@ async def alone(ground: Ground, scale: Scale) -> Row:
         "What is added to one command that is alone",
         f"{scale.samples} activations a round, one at a time, from publishing to the event; in"
         " turns with them the floor: the same three calls by aiohttp, and a message's way:"
-        " published, confirmed, through a quorum queue, consumed. A command needs that way twice,"
-        " in and out; what is asked counts it once.",
+        " published, confirmed, through a quorum queue, consumed. A round trip is that way twice:"
+        " the command's and the event's.",
         checks,
         [Table("Milliseconds", ("what", *_ASKED), rows)],
     )

@@ -23,8 +23,8 @@ class Scale:
     """
 
     rounds: int = 5
-    commands: int = 1500
-    samples: int = 600
+    commands: int = 1000
+    samples: int = 500
     queries: int = 1000
     devices: tuple[int, ...] = (10_000, 100_000)
     grown: tuple[int, ...] = (1_000, 10_000, 100_000)
