@@ -47,7 +47,7 @@ class Limits:
     Attributes:
         rules: how gently sessions are handled.
         breaker_failures: requests in a row without an answer before the breaker opens.
-        share: commands that may be at one appliance at a time.
+        share: commands that may be at one appliance at a time, at most: a quarter of the window.
     """
 
     rules: Rules
@@ -259,7 +259,10 @@ class Inventory:
         appliance = _KINDS[entry.kind](
             http, username=entry.username, secret=known.secret, rules=self._limits.rules
         )
-        return _station(appliance, self._limits.share, known)
+        # One that hangs takes a tenth of the window from the others, unless it can use more.
+        most = self._limits.share
+        share = min(most, max(entry.max_concurrency + 1, most * 2 // 5))
+        return _station(appliance, share, known)
 
 
 def _station(appliance: Appliance, share: int, known: Known | None = None) -> _Station:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -177,11 +178,26 @@ async def test_an_answer_that_trickles_for_ever_is_given_up() -> None:
     await server.wait_closed()
 
 
+@pytest.mark.parametrize(
+    ("quarter", "concurrency", "places"),
+    [(12, 4, 5), (12, 2, 4), (12, 16, 12), (50, 4, 20), (3, 4, 3)],
+)
 async def test_a_hung_appliance_takes_no_more_than_its_share_and_others_go_on(
-    clock: Clock, load: Load, simulator: RecordingSimulator, tmp_path: Path
+    *,
+    quarter: int,
+    concurrency: int,
+    places: int,
+    clock: Clock,
+    load: Load,
+    simulator: RecordingSimulator,
+    tmp_path: Path,
 ) -> None:
-    """What is beyond it goes back to the broker soon, and before long at once."""
-    inventory = load()
+    """What is beyond it goes back to the broker soon, and before long at once.
+
+    A tenth of the prefetch window, or one more than it can make use of; never more than a quarter.
+    """
+    limits = replace(LIMITS, share=quarter)
+    inventory = load(limits, only="fvc-1", max_concurrency=concurrency)
     sms = Sms(simulator, inventory, tmp_path / "fac-1.password")
     voice = Voice(simulator, inventory, tmp_path / "fvc-1.password")
     inside: list[Voice] = []
@@ -194,8 +210,8 @@ async def test_a_hung_appliance_takes_no_more_than_its_share_and_others_go_on(
     await voice.read()
     voice.fault(Hang())
     crowd = [asyncio.create_task(deliver()) for _ in range(50)]
-    await until(lambda: voice.simulated.books.in_flight == 4)
-    assert len(inside) == LIMITS.share
+    await until(lambda: voice.simulated.books.in_flight == min(concurrency, places))
+    assert places == len(inside)
 
     for _ in range(20):
         async with inventory.visiting("fac-1", SmsLicensing):
@@ -204,7 +220,7 @@ async def test_a_hung_appliance_takes_no_more_than_its_share_and_others_go_on(
     clock.forward(1)
     sent_back, _ = await asyncio.wait(crowd, timeout=0.1)
 
-    assert 50 - LIMITS.share == len(sent_back)
+    assert 50 - places == len(sent_back)
     assert {(Waiting, "fvc-1 is busy")} == {
         (type(error), str(error)) for error in (task.exception() for task in sent_back)
     }
