@@ -4,6 +4,7 @@
 - `answers`: what is asked, and what each answer means.
 - `visit`: what one delivery of a command does on an appliance.
 - `http`: one appliance's connections; the one place where HTTP failures become our errors.
+- `transport`: one exchange below that, and what of it can have left.
 - `breaker`: an appliance that cannot be reached is left alone, but for one look now and then.
 - `session`: one login for all who wait, renewed once; `credentials`: when a login may be tried;
   `permissions`: what no login will help against.

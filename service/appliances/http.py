@@ -77,7 +77,7 @@ class Http:
         self._dated = ("", 0.0, 0.0)
         self.breaker = Breaker(name, failures=breaker_failures)
         self.read_timeout = read_timeout
-        # httpx's own limit begins anew with every piece of an answer that trickles in.
+        # The transport's limit begins anew with every piece of an answer that trickles in.
         self._patience = connect_timeout + 2 * read_timeout
         self._slots = asyncio.Semaphore(concurrency)
         self._writing = writing

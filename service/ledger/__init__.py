@@ -4,8 +4,9 @@ The ledger knows what the broker cannot: the figures read before a write, and th
 told. Queries write nothing to it.
 
 - `opening`: the storage that the settings name, for the service and for a person.
-- `sqlite`: the ledger of one process, in a file; `sqlite_schema`: its tables, how old ones are
-  upgraded, what a damaged file is called; `sqlite_care`: the file in a person's hands.
+- `sqlite`: the ledger of one process, in a file; `sqlite_batches`: what waits together is written
+  together; `sqlite_schema`: its tables, how old ones are upgraded, what a damaged file is called;
+  `sqlite_care`: the file in a person's hands.
 - `postgres`: the ledger that several replicas share; `postgres_schema`, `postgres_care`: as above;
   `database`: statements that outlive a lost connection; `locks`: one replica writes at a time.
 - `survey`: what in it waits for somebody, looked up every few seconds.
