@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
     Leaving: TypeAlias = Callable[[], None]
 
-KEEPALIVE = 5.0
-"""Seconds for which a connection is kept that nobody uses, as httpx does."""
+KEEPALIVE = 30.0
+"""Seconds for which a connection is kept that nobody uses. Its end is noticed if the appliance
+closes it first; with a thousand appliances each is visited every few seconds only."""
 _FIRST_FINAL = 200
 """The status of an answer, and not of something before it that nobody asked for."""
 _PLAIN = "chunked"
