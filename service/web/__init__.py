@@ -137,10 +137,11 @@ class Web:
 
     def _connections(self) -> dict[Address, asyncio.Transport]:
         """Look where uvicorn keeps its connections; only some of its protocols say whose it is."""
+        # uvloop's transports are none of asyncio's class.
         return {
             getattr(each, "client", None): each.transport
             for each in self._server.server_state.connections
-            if isinstance(getattr(each, "transport", None), asyncio.Transport)
+            if hasattr(getattr(each, "transport", None), "abort")
         }
 
     async def _live(self, _: Request) -> JSONResponse:
