@@ -218,9 +218,13 @@ async def _consumer_cancelled(arena: Arena, planned: Planned, healed: Healed) ->
     def consumed() -> bool:
         return arena.rabbit.queues(arena.vhost)[queue].consumers > 0
 
-    await until(consumed, patience=_COMES_BACK)
-    if await asyncio.to_thread(arena.rabbit.node.ctl, "eval", asked) == "0":
-        raise Missed(f"{queue} had no consumer to be cancelled")
+    try:
+        async with asyncio.timeout(_COMES_BACK):
+            # What the broker tells of its consumers may be past: the link was cut a moment ago.
+            while await asyncio.to_thread(arena.rabbit.node.ctl, "eval", asked) == "0":
+                await until(consumed, patience=_COMES_BACK)
+    except TimeoutError:
+        raise Missed(f"{queue} had no consumer to be cancelled") from None
     healed()
     await until(consumed, patience=_COMES_BACK)
 
