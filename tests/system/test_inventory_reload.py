@@ -102,7 +102,7 @@ async def test_commands_at_an_appliance_that_is_removed_end_well(
     await appliances.fault("fvc-1", operation="devices", action="delay", seconds=1)
     await appliances.fault("fac-1", operation="activate", action="delay", seconds=1, when="after")
     async with workflow_of() as workflow:
-        sent = [command("query-devices", {"appliance": "fvc-1"}) for _ in range(8)]
+        sent = [command("query-devices", {"appliance": "fvc-1"}) for _ in range(5)]
         sent += [command("activate-sms-license", {"appliance": "fac-1", "license": licence(1)})]
         await workflow.send(*sent)
         await until(lambda: service.events("intent-recorded"))
