@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 LOCK := deploy/requirements-test.txt
 STAMP := $(VENV)/.up-to-date
 PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
+INSTALL_LOCKED := sh deploy/install-locked.sh '$(PIP)'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test image coverage soak campaign bench bench-guard check lint dashboard contracts \
@@ -83,7 +84,7 @@ campaign: $(STAMP)
 # BENCH='--only throughput --rounds 7' measures that alone; the report stands in
 # tests/benchmarks/report. On the disk, as a service is, and not in memory.
 bench: $(STAMP)
-	@$(PIP) install --require-hashes -r deploy/requirements-bench.txt
+	@$(INSTALL_LOCKED) deploy/requirements-bench.txt
 	@$(BIN)/python -m tests.benchmarks $(BENCH)
 
 # RECORD=1 writes down how it is now, in tests/benchmarks/recorded.json.
@@ -112,7 +113,7 @@ $(STAMP): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory venv-package
 	@echo 'Setting up $(VENV) ...'
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --require-hashes -r $(LOCK)
+	@$(INSTALL_LOCKED) $(LOCK)
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
