@@ -23,11 +23,11 @@ RUN python3 -m venv /build && python3 -m venv --without-pip /opt/courier \
 WORKDIR /src
 # Wheels only: nothing that was downloaded runs before its hash was compared, and no compiler is
 # needed.
-COPY deploy/requirements.txt deploy/requirements-build.txt deploy/
-RUN /build/bin/pip install --quiet --require-hashes --only-binary :all: \
-      --requirement deploy/requirements-build.txt \
-    && /build/bin/pip --python /opt/courier/bin/python install --quiet --no-compile \
-      --require-hashes --only-binary :all: --requirement deploy/requirements.txt
+COPY deploy/install-locked.sh deploy/requirements.txt deploy/requirements-build.txt deploy/
+RUN export PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all: \
+    && sh deploy/install-locked.sh /build/bin/pip deploy/requirements-build.txt \
+    && sh deploy/install-locked.sh '/build/bin/pip --python /opt/courier/bin/python' \
+      deploy/requirements.txt
 # Nobody reads these when it runs: symbols for debuggers (11 MiB), headers, stubs, others' tests.
 RUN find /image -name '*.so*' -type f -exec strip --strip-unneeded {} + \
     && find /image -depth -type d -name tests -exec rm --recursive {} + \

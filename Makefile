@@ -1,15 +1,17 @@
 # The developer's way in: `make` alone says what there is.
 
 PYTHON ?= python3
-VENV := .venv
+# An interpreter that is named has an environment of its own, beside the default one.
+VENV := .venv$(if $(filter python3,$(PYTHON)),,-$(shell $(PYTHON) -c \
+  'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null))
 BIN := $(VENV)/bin
 LOCK := deploy/requirements-test.txt
 STAMP := $(VENV)/.up-to-date
-PIP := $(BIN)/pip --disable-pip-version-check --no-input -qq
+PIP := $(BIN)/pip --disable-pip-version-check --no-input
 INSTALL_LOCKED := sh deploy/install-locked.sh '$(PIP)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test image coverage soak campaign bench bench-guard check lint dashboard contracts \
+.PHONY: help setup install demo test image coverage soak campaign bench bench-guard check lint dashboard contracts \
   contracts-check requirements sbom licences audit fuzz clean
 
 help:
@@ -17,6 +19,7 @@ help:
 	@echo '                   STAY=1 keeps it all running afterwards, until Ctrl-C'
 	@echo 'make test          all tests; starts a RabbitMQ of its own, and Docker where none answers;'
 	@echo '                   DOCKER=no leaves out the tests that need Docker'
+	@echo 'make install       the service with pinned requirements, in PREFIX=/opt/courier'
 	@echo 'make image         the container image appliance-courier; BASE=... chooses what it is built on'
 	@echo 'make coverage      all tests, and which branches they take: at least 95 %'
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
@@ -36,7 +39,8 @@ help:
 	@echo 'make audit         look the requirements up among known vulnerabilities'
 	@echo 'make clean         remove what all this left here'
 	@echo
-	@echo 'Needs Python 3.11 or newer (PYTHON=python3.x chooses one). The first call sets up .venv.'
+	@echo 'Needs Python 3.11 or newer. The first call sets up .venv; PYTHON=python3.x chooses another'
+	@echo 'interpreter, and has an environment of its own: .venv-3.x.'
 
 setup: $(STAMP)
 
@@ -114,8 +118,17 @@ $(STAMP): pyproject.toml $(LOCK)
 	@echo 'Setting up $(VENV) ...'
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(INSTALL_LOCKED) $(LOCK)
-	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# For a machine that runs the service: what is pinned, in an environment of its own. An upgrade is
+# the same command.
+install:
+	@[ -n "$(PREFIX)" ] || { echo 'Where to? make install PREFIX=/opt/courier'; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(MAKE) --no-print-directory venv-package
+	@$(PYTHON) -m venv $(PREFIX)
+	@sh deploy/install-locked.sh $(PREFIX)/bin/pip deploy/requirements.txt deploy/requirements-build.txt
+	@$(PREFIX)/bin/pip install -qq --no-deps --no-build-isolation .
 
 # Debian keeps a part of Python's venv in a package of its own.
 .PHONY: venv-package
@@ -145,7 +158,7 @@ contracts-check: $(STAMP)
 PINNED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
   --upgrade --custom-compile-command 'make requirements'
 requirements: $(STAMP)
-	@command -v uv >/dev/null || $(PIP) install uv
+	@command -v uv >/dev/null || $(PIP) install -qq uv
 	@export PATH="$$PATH:$$PWD/$(BIN)"; \
 	uv pip compile pyproject.toml $(PINNED) --output-file deploy/requirements.txt >/dev/null && \
 	echo 'hatchling>=1.27' | \
@@ -171,6 +184,6 @@ fuzz: $(STAMP)
 	@$(TESTING) tests.fuzz --service 100000 $(FUZZ)
 
 clean:
-	rm -rf $(VENV) .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-* .coverage* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	rm -rf build dist .docker *.egg-info
 	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +

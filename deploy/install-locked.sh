@@ -5,7 +5,8 @@
 #
 # A lock file is complete, so pip must not resolve anything (`--no-deps`): it would look extras up
 # anew, and refuse the lock on the day when an index has a newer release of one (seen with pip 23.2:
-# `coverage[toml]`, asked for by pytest-cov). `pip check` says afterwards whether the lock was complete.
+# `coverage[toml]`, asked for by pytest-cov). `pip check` then names what is missing, except what
+# only an extra wants: pip does not record which extras were asked for.
 set -eu
 pip=$1
 shift
@@ -13,8 +14,8 @@ for file; do
   set -- "$@" --requirement "$file"
   shift
 done
-# PIP is split into words on purpose. Other options come by the environment (PIP_QUIET=1 ...).
+# PIP is split into words on purpose.
 # shellcheck disable=SC2086
-$pip install --no-deps --require-hashes "$@"
+$pip install --quiet --quiet --no-deps --require-hashes "$@"
 # shellcheck disable=SC2086
-$pip check
+missing=$($pip check 2>&1) || { echo "$missing" >&2; exit 1; }
