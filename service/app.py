@@ -24,9 +24,9 @@ from service.errors import ConfigurationError
 from service.execution import Execution
 from service.execution.flight import Flights
 from service.journal import Journal
+from service.ledger.moment import Moment
 from service.ledger.opening import open_ledger
 from service.ledger.survey import Survey
-from service.messages.wire import now
 from service.metrics import Metrics
 from service.metrics.asked import Asked, Sources
 from service.metrics.counted import Counted
@@ -205,10 +205,17 @@ async def _obey(hangup: asyncio.Event, inventory: Inventory) -> None:
 
 
 async def _prune(ledger: Ledger, retention: float) -> None:
-    """Forget what was finished long ago."""
+    """Prune old results, by two clocks and never soon after a start.
+
+    A wall clock that is wrong after a boot is set right within the first hour, and one that jumps
+    forward later is not followed: time goes on by the uptime at most.
+    """
+    began = Moment.current()
     while True:
-        await ledger.forget(now() - timedelta(seconds=retention))
         await asyncio.sleep(PRUNE_INTERVAL)
+        current = Moment.current()
+        agreed = min(current.at, began.at + timedelta(seconds=began.age(current)))
+        await ledger.forget(agreed - timedelta(seconds=retention))
 
 
 class _Told:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from service.appliances.ports import WriteVetoed
 from service.errors import Code, CommandError, Waiting
 from service.telemetry import log
 
@@ -59,7 +60,8 @@ class Breaker:
     def passing(self) -> Iterator[None]:
         """Let one request through, and learn from what becomes of it.
 
-        An error that leaves the body counts as no answer.
+        An error that leaves the body counts as no answer, but for a write that the courier itself
+        kept from leaving.
 
         Raises:
             Waiting: why the last request got none; or the appliance wants to be left alone.
@@ -67,12 +69,14 @@ class Breaker:
         is_probe = self._admit()
         try:
             yield
+        except WriteVetoed:
+            self._learnt_nothing(is_probe=is_probe)
+            raise
         except CommandError as error:
             self._missed(error, is_probe=is_probe)
             raise
         except BaseException:
-            if is_probe and self.state is State.PROBING:
-                self.state = State.OPEN  # nothing was learnt; the next one may look
+            self._learnt_nothing(is_probe=is_probe)
             raise
         self._reached()
 
@@ -103,6 +107,10 @@ class Breaker:
             raise Waiting(self._why.code, self._why.message, status=self._why.status)
         self.state = State.PROBING
         return True
+
+    def _learnt_nothing(self, *, is_probe: bool) -> None:
+        if is_probe and self.state is State.PROBING:
+            self.state = State.OPEN  # the next request may probe
 
     def _missed(self, error: CommandError, *, is_probe: bool) -> None:
         self._failures += 1

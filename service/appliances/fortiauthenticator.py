@@ -69,6 +69,7 @@ class FortiAuthenticator:
     def __init__(self, http: Http, *, username: str, secret: Secret, rules: Rules) -> None:
         """Keep the parts; nothing is sent yet."""
         self.name = http.name
+        self.origin = http.origin
         # ASSUMED: what is not done after twice the time that we wait for an answer is not done.
         self.settle_time = 2 * http.read_timeout
         self.http = http

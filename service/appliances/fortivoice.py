@@ -90,6 +90,7 @@ class FortiVoice:
     def __init__(self, http: Http, *, username: str, secret: Secret, rules: Rules) -> None:
         """Keep the parts; nothing is sent yet."""
         self.name = http.name
+        self.origin = http.origin
         self.http = http
         self.session: Session[Login] = Session(
             http.name, secret, rules, login=self._log_in, logout=self._log_out

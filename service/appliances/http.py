@@ -17,7 +17,7 @@ import httpx
 from service.appliances.answers import Answer, Kind, Meaning, clock_skew, problem, unexpected
 from service.appliances.breaker import Breaker
 from service.appliances.foreign import FOREIGN, NOT_SENT, reason
-from service.appliances.ports import MAX_WAIT, NotSent
+from service.appliances.ports import MAX_WAIT, NotSent, WriteVetoed
 from service.appliances.transport import Asked, Transport
 from service.appliances.visit import visit
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
@@ -54,6 +54,7 @@ class Http:
         writing: held by the one who writes.
 
     Attributes:
+        origin: scheme, host and port.
         concurrency: requests in flight at once, at most.
         in_flight: requests that are being answered now.
     """
@@ -88,7 +89,7 @@ class Http:
             "server.port": port,
             "courier.appliance": name,
         }
-        self._url = url
+        self.origin = url
         # httpx's client would double what a request costs, for redirects, cookies and the like.
         self._transport = Transport(
             tls,
@@ -190,7 +191,7 @@ class Http:
             current.requests += 1
             current.status = None  # until this one is answered
         began, at = time.perf_counter(), time.time()
-        asked = _encoded(operation.method, self._url + operation.path, headers, request)
+        asked = _encoded(operation.method, self.origin + operation.path, headers, request)
         with self._span(operation):
             async with asyncio.timeout(self._patience):
                 reply = await self._transport.exchange(
@@ -227,7 +228,7 @@ class Http:
         """
         current = visit.get()
         if current is not None and current.write_age() > self.read_timeout:
-            raise NotSent(f"the write on {self.name} came too late and was not sent")
+            raise WriteVetoed(f"the write on {self.name} came too late and was not sent")
 
     def _span(self, operation: Operation) -> AbstractContextManager[None]:
         """Tell of a request: where it goes, and not what it asks or holds."""

@@ -36,6 +36,10 @@ class NotSent(Failed):
         super().__init__(Code.UNREACHABLE, message)
 
 
+class WriteVetoed(NotSent):
+    """The courier itself kept a write from leaving; this says nothing about the appliance."""
+
+
 class Superseded(NotSent):
     """The session ended before the request's turn came; the request was not sent."""
 
@@ -64,9 +68,15 @@ class Status:
 
 
 class Appliance(Protocol):
-    """What every appliance of the inventory can do."""
+    """What every appliance of the inventory can do.
+
+    Attributes:
+        name: in the inventory.
+        origin: its scheme, host and port: two names with one origin are one appliance.
+    """
 
     name: str
+    origin: str
 
     async def check(self) -> None:
         """Log in once, for a person who wants to know whether that works."""

@@ -4,6 +4,7 @@
 - `received`: what a delivery brings, and what it may be told: the event, or to come back later.
 - `ending`: how a command ends, stored before it is told.
 - `plans`: which handler, port and result belong to which command.
+- `horizon`: which commands may be older than what the ledger knows.
 - `intent`: the ledger as a handler sees it; `pages`: whoever asked, as it sees them.
 - `line`: the order of licence writes at each appliance; `delays`: when one comes back.
 - `flight`: the work runs in tasks that no delivery owns; a redelivery joins them.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -22,13 +23,14 @@ from service.appliances.visit import Visit, visit
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
 from service.execution.delays import Delays
 from service.execution.ending import Endings, out_of_time, undetermined
+from service.execution.horizon import LedgerHorizon
 from service.execution.intent import LedgerIntent
 from service.execution.line import Lines
 from service.execution.pages import EventPages
 from service.execution.plans import PLANS
 from service.execution.received import Received, Retry
 from service.handlers import Outcome
-from service.ledger import IntentOpen
+from service.ledger import IntentChanged, IntentOpen
 from service.messages.results import Conclusion
 from service.messages.wire import now
 from service.telemetry import log, traces
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from service.appliances.inventory import Inventory
     from service.execution.line import Turn
     from service.execution.plans import Plan
-    from service.ledger import Ledger, Told
+    from service.ledger import Entry, Ledger
     from service.messages.commands import Command
     from service.messages.encode import Event
 
@@ -50,8 +52,6 @@ __all__ = ["Execution", "Received", "Retry"]
 
 _APART = 1000
 """Between the numbers of a message's readings, and so of what it and its retry copies tell."""
-_MET = 10_000
-"""Commands that are remembered while the ledger is new."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -106,7 +106,7 @@ class Execution:
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
         self._lines = Lines()
-        self._met: dict[tuple[str, str], None] = {}
+        self._horizon = LedgerHorizon(ledger)
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or tell again how it ended.
@@ -122,7 +122,9 @@ class Execution:
         writes = plan.writes(received.command.data)
         # Before anything is awaited: the line is in the order of arrival.
         with self._lines.joined(name) if writes else nullcontext() as turn:
-            return await self._settle(received, plan, turn)
+            while True:
+                with suppress(IntentChanged):
+                    return await self._settle(received, plan, turn)
 
     def deadline(self, received: Received) -> datetime:
         """Say until when a command may be begun."""
@@ -136,25 +138,29 @@ class Execution:
         """
         command = received.command
         plan = PLANS[type(command.data)]
-        told, intent = await self._known(command, plan)
-        if told is not None:
-            return self._endings.tell_again(command, told)
-        if intent.open or self._may_be_lost(received, plan):
-            return await self._endings.end(received, plan, undetermined(plan, command, intent))
-        raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
+        while True:
+            entry, intent = await self._known(command, plan)
+            if entry is not None and entry.told is not None:
+                return self._endings.tell_again(command, entry.told)
+            if not intent.open and not self._predates(received, plan, entry):
+                error = ("", "could not be handled, again and again")
+                raise Rejection(Reason.DELIVERY_LIMIT, [error])
+            with suppress(IntentChanged):
+                outcome = undetermined(plan, command, intent)
+                return await self._endings.end(received, plan, outcome, intent)
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
         command = received.command
-        if self._ledger.is_new and not received.redelivered:
-            self._meet(command.key)
-        told, intent = await self._known(command, plan)
-        if told is not None:
-            return self._endings.tell_again(command, told)
+        self._horizon.note(received)
+        entry, intent = await self._known(command, plan)
+        if entry is not None and entry.told is not None:
+            return self._endings.tell_again(command, entry.told)
         if not intent.open:
-            if self._may_be_lost(received, plan):
-                return await self._endings.end(received, plan, undetermined(plan, command, intent))
+            if self._predates(received, plan, entry):
+                outcome = undetermined(plan, command, intent)
+                return await self._endings.end(received, plan, outcome, intent)
             if received.expired or self.deadline(received) <= now():
-                return await self._endings.end(received, plan, out_of_time(plan, received))
+                return await self._endings.end(received, plan, out_of_time(plan, received), intent)
         # A delivery that did not come to its end has most likely asked, and may have told pages.
         attempts = received.attempts + (plan.streams(command.data) and received.deliveries > 0)
         number = attempts + 1 + _APART * received.deliveries
@@ -173,16 +179,21 @@ class Execution:
         waited = isinstance(outcome, Waiting) and not said
         attempts += run.visit.requests > 0 and not waited
         if isinstance(outcome, Outcome):
-            return await self._endings.end(received, plan, outcome, attempts, pages.streamed)
+            streamed = pages.streamed
+            return await self._endings.end(received, plan, outcome, intent, attempts, streamed)
         return await self._later(run, outcome, attempts)
 
-    async def _known(self, command: Command, plan: Plan) -> tuple[Told | None, LedgerIntent]:
+    async def _known(self, command: Command, plan: Plan) -> tuple[Entry | None, LedgerIntent]:
         entry = await self._ledger.find(command.key)
-        if entry is None:
-            return None, LedgerIntent(self._ledger, command, plan.before, None)
-        if entry.digest != command.digest:
+        if entry is not None and entry.digest != command.digest:
             raise Rejection(Reason.ID_CONFLICT, [("/id", "was used for another command before")])
-        return entry.told, LedgerIntent(self._ledger, command, plan.before, entry.intent)
+        intent = entry.intent if entry is not None else None
+        return entry, LedgerIntent(self._ledger, command, plan.before, intent)
+
+    def _predates(self, received: Received, plan: Plan, entry: Entry | None) -> bool:
+        """Tell a write that a lost ledger may have known: it is never run on a guess."""
+        writes = plan.writes(received.command.data)
+        return writes and entry is None and self._horizon.may_predate(received)
 
     async def _run(self, run: _Run) -> Outcome[BaseModel] | CommandError:
         """Call the handler; say how the command ended, or why it must come back."""
@@ -223,10 +234,12 @@ class Execution:
                 return await plan.handler(asked, appliance, intent)
             await run.turn.comes()
             async with appliance.writing():
-                await self._take_right(run)
+                await self._take_right(run, appliance.origin)
+                if not intent.is_for(appliance.origin):
+                    return undetermined(plan, run.received.command, intent)
                 return await plan.handler(asked, appliance, intent)
 
-    async def _take_right(self, run: _Run) -> None:
+    async def _take_right(self, run: _Run, origin: str) -> None:
         """Get the right to write among all replicas, until the end is stored.
 
         Raises:
@@ -234,10 +247,10 @@ class Execution:
         """
         command, intent = run.received.command, run.intent
         name = command.data.appliance
-        right = await run.held.enter_async_context(self._ledger.writing(name))
+        right = await run.held.enter_async_context(self._ledger.writing(name, origin))
         # What was looked up before may be past: a replica that had the right may have gone on.
-        whose = await self._ledger.open_intent(name)
-        if whose != (command.key if intent.open else None):
+        open_intents = await self._ledger.open_intents(name, origin)
+        if open_intents != ({command.key} if intent.open else set()):
             if intent.open:
                 intent.lapse()
             raise IntentOpen(name)
@@ -272,29 +285,6 @@ class Execution:
             outcome = out_of_time(plan, received)
         else:
             outcome = Outcome(plan.untouched(received.command.data), Conclusion.FAILED, error)
-        return await self._endings.end(received, plan, outcome, attempts, run.pages.streamed)
-
-    def _may_be_lost(self, received: Received, plan: Plan) -> bool:
-        """Tell a write that an earlier ledger may have known: it is never run on a guess."""
-        if not plan.writes(received.command.data):
-            return False
-        return received.had_intent or (received.redelivered and self._is_older(received))
-
-    def _is_older(self, received: Received) -> bool:
-        """Tell whether a command is older than the ledger, as far as can be known."""
-        if received.command.key in self._met:
-            return False
-        # What our own retry copy says of its age is worth more than the producer's clock.
-        sent_at = None if received.delayed else received.command.envelope.time
-        ages = [age for age in (sent_at, received.known_since) if age is not None]
-        if ages:
-            return min(ages) < self._ledger.created_at
-        # Nothing tells its age. If the ledger is new, an earlier process that had the command had
-        # another one.
-        return self._ledger.is_new and received.inherited
-
-    def _meet(self, key: tuple[str, str]) -> None:
-        """Remember a command that nobody had before."""
-        self._met[key] = None
-        if len(self._met) > _MET:
-            del self._met[next(iter(self._met))]
+        return await self._endings.end(
+            received, plan, outcome, intent, attempts, run.pages.streamed
+        )

@@ -57,6 +57,7 @@ class Endings:
         received: Received,
         plan: Plan,
         outcome: Outcome[BaseModel],
+        intent: LedgerIntent,
         attempts: int | None = None,
         streamed: Streamed | None = None,
     ) -> Event:
@@ -66,8 +67,12 @@ class Endings:
             received: the command.
             plan: how it is carried out.
             outcome: how it ended.
+            intent: what its author knows of an intent: the result closes that one, or none.
             attempts: how many were made; those of earlier deliveries only, if not given.
             streamed: how far a list was told in pages.
+
+        Raises:
+            IntentChanged: the ledger has another intent; the command is to be looked up again.
         """
         command = received.command
         finished_at = max(now(), received.received_at)  # whatever the clock was set to meanwhile
@@ -86,9 +91,11 @@ class Endings:
         end = Told(outcome.conclusion.value, data.model_dump_json().encode(), finished_at)
         if len(end.data) > MAX_RESULT and why is None and not plan.recorded:
             untold = Outcome(plan.untouched(command.data), Conclusion.FAILED, _TOO_LONG)
-            return await self.end(received, plan, untold, attempts, streamed)
+            return await self.end(received, plan, untold, intent, attempts, streamed)
         # The first end stays, and only what is stored is told.
-        stored = await self._ledger.conclude(command, end) if plan.recorded else end
+        stored = end
+        if plan.recorded:
+            stored = await self._ledger.conclude(command, end, intent.known)
         if stored != end:
             return self.tell_again(command, stored)
         log.log(

@@ -33,6 +33,7 @@ class LedgerIntent:
         self._ledger = ledger
         self._command = command
         self._found = found
+        self._origin = ""
         self.before = model.model_validate_json(found.before) if model and found else None
         answer = found.answer if found else None
         self.heard = _Said.model_validate_json(answer).heard() if answer else None
@@ -47,15 +48,33 @@ class LedgerIntent:
         """Seconds since it was recorded, whatever the wall clock was set to; 0 if it was not."""
         return self._found.recorded.age(Moment.current()) if self._found else 0.0
 
+    @property
+    def known(self) -> Intent | None:
+        """The open intent, as this command knows it: its result closes no other one."""
+        return self._found
+
+    def is_for(self, origin: str) -> bool:
+        """Take the appliance that is asked; tell whether an open intent belongs to it.
+
+        Args:
+            origin: its scheme, host and port. A name of the inventory may lead to another appliance
+                than when the intent was recorded: figures of two appliances must not be compared.
+        """
+        self._origin = origin
+        return self._found is None or self._found.origin in {None, origin}
+
     async def record(self, before: BaseModel) -> None:
         """Announce the write, durably. See `WriteIntent`."""
-        self._found = await self._ledger.intend(self._command, before.model_dump_json().encode())
+        figures = before.model_dump_json().encode()
+        self._found = await self._ledger.intend(self._command, figures, self._origin)
         self.before = before
         log.info("intent-recorded")
 
     async def keep(self, heard: Heard) -> None:
         """Make durable what was said to the write. See `WriteIntent`."""
-        await self._ledger.keep_answer(self._command, _Said.of(heard).model_dump_json().encode())
+        if self._found is not None:
+            answer = _Said.of(heard).model_dump_json().encode()
+            await self._ledger.keep_answer(self._command, self._found, answer)
 
     def lapse(self) -> None:
         """Note that it is open no more: another replica has settled or withdrawn it."""
@@ -63,7 +82,8 @@ class LedgerIntent:
 
     async def withdraw(self) -> None:
         """Take it back. See `WriteIntent`."""
-        await self._ledger.withdraw(self._command)
+        if self._found is not None:
+            await self._ledger.withdraw(self._command, self._found)
         self.lapse()
         log.info("intent-withdrawn")
 

@@ -3,11 +3,13 @@
 The ledger knows what the broker cannot: the figures read before a write, and the result that was
 told. Queries write nothing to it.
 
+- `administration`: the ledger as an operator sees it.
 - `opening`: the storage that the settings name, for the service and for a person.
-- `sqlite`: the ledger of one process, in a file; `sqlite_batches`: what waits together is written
-  together; `sqlite_schema`: its tables, how old ones are upgraded, what a damaged file is called;
-  `sqlite_care`: the file in a person's hands.
-- `postgres`: the ledger that several replicas share; `postgres_schema`, `postgres_care`: as above;
+- `sqlite`: the ledger of one process, in a file; `sqlite_statements`: its SQL; `sqlite_batches`:
+  what waits together is written together; `sqlite_schema`: its tables, how old ones are upgraded,
+  what a damaged file is called; `sqlite_care`: the file in a person's hands.
+- `postgres`: the ledger that several replicas share; `postgres_statements`, `postgres_schema`,
+  `postgres_care`: as above;
   `database`: statements that outlive a lost connection; `locks`: one replica writes at a time.
 - `survey`: what in it waits for somebody, looked up every few seconds.
 - `moment`: an instant whose age no clock step falsifies.
@@ -15,10 +17,11 @@ told. Queries write nothing to it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from service.errors import Code, Waiting
+from service.errors import Code, CourierError, Waiting
+from service.ledger.administration import Care, Record, Settlement, Wanted
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
@@ -26,6 +29,21 @@ if TYPE_CHECKING:
 
     from service.ledger.moment import Moment
     from service.messages.commands import Command
+
+
+__all__ = [
+    "Care",
+    "Entry",
+    "Intent",
+    "IntentChanged",
+    "IntentOpen",
+    "Ledger",
+    "Record",
+    "Right",
+    "Settlement",
+    "Told",
+    "Wanted",
+]
 
 
 class IntentOpen(Waiting):
@@ -36,19 +54,28 @@ class IntentOpen(Waiting):
         super().__init__(Code.BUSY, f"an earlier licence write on {appliance} is not settled yet")
 
 
+class IntentChanged(CourierError):
+    """The ledger has another intent for this command than the caller knows: look it up again."""
+
+
 @dataclass(frozen=True)
 class Intent:
-    """A write that was announced and not settled.
+    """A licence write that may have been sent and has no result yet.
 
     Attributes:
         before: what was read before it, as JSON.
         recorded: when it was recorded.
         answer: what the appliance said to it, as JSON, where that had to be kept.
+        origin: scheme, host and port of the appliance that was read, and that the write is for;
+            None where an older courier recorded it.
+        id: unique to this intent; a later intent of the same command has another.
     """
 
     before: bytes
     recorded: Moment
     answer: bytes | None = None
+    origin: str | None = None
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)
@@ -62,110 +89,14 @@ class Told:
 
 @dataclass(frozen=True)
 class Entry:
-    """What is known of one command; either an open intent or an end."""
+    """What is known of one command: an open intent, or a result.
+
+    With neither, its intents were withdrawn: nothing was ever sent.
+    """
 
     digest: str
     intent: Intent | None
     told: Told | None
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """What a person found that an `unknown` write did: the public verdict, a note, who and when."""
-
-    verdict: str
-    note: str
-    settled_by: str
-    at: datetime
-
-
-@dataclass(frozen=True)
-class Record:
-    """All that the ledger knows of one command, for those who look after it.
-
-    Attributes:
-        type: the command's CloudEvents type.
-        digest: of its type and data.
-        correlation_id: what its result was correlated by; None where an older courier recorded it.
-        traceparent: the trace that it belonged to.
-        intent: the write that was announced, if one was; open while nothing is told.
-        told: its end, if it has one.
-        settlement: what a person said of an end that is unknown.
-    """
-
-    source: str
-    id: str
-    type: str
-    digest: str
-    appliance: str
-    correlation_id: str | None
-    traceparent: str | None
-    intent: Intent | None
-    told: Told | None
-    settlement: Settlement | None
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Source and id: the idempotency key."""
-        return self.source, self.id
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Which entries are looked for.
-
-    Attributes:
-        finished: those, too, with which nobody has anything left to do.
-        appliance: on this one only.
-        conclusion: that ended so.
-        older_than: that were announced, or ended without that, before this instant.
-        limit: no more than these.
-    """
-
-    finished: bool = False
-    appliance: str | None = None
-    conclusion: str | None = None
-    older_than: datetime | None = None
-    limit: int = 100
-
-
-class Care(Protocol):
-    """A ledger in a person's hands: read while the service runs, an `unknown` settled.
-
-    Every method blocks. A reader keeps nobody waiting.
-
-    Attributes:
-        created_at: when it began; None if nobody knows.
-        broker: the broker and virtual host that it belongs to; None if it never had one.
-    """
-
-    created_at: datetime | None
-    broker: str | None
-
-    def entries(self, wanted: Wanted) -> list[Record]:
-        """List entries: open intents and unsettled unknowns, oldest first; then the newest ends."""
-        ...
-
-    def open_figures(self) -> tuple[int, int, datetime | None]:
-        """Count the open intents and the unsettled unknowns; say when the oldest of these ended."""
-        ...
-
-    def of_id(self, command_id: str, source: str | None = None) -> list[Record]:
-        """Find the commands with an id; there is one for each source that used it."""
-        ...
-
-    def find(self, key: tuple[str, str]) -> Record | None:
-        """Look a command up by source and id."""
-        ...
-
-    def settle(self, key: tuple[str, str], settlement: Settlement) -> Settlement | None:
-        """Store what a person found, durably, if nobody did before.
-
-        Returns:
-            What is stored now: the first settlement stays. None if the command did not end
-            unknown.
-        """
-        ...
 
 
 class Right(Protocol):
@@ -189,9 +120,14 @@ class Ledger(Protocol):
 
     Attributes:
         created_at: when it began; it knows nothing of what was done before.
+        pruned_before: the newest result that was pruned is from this instant; None if none was.
+            `find` brings it up to date.
+        identity: unique to this ledger: a lost one's successor has another.
     """
 
     created_at: datetime
+    pruned_before: datetime | None
+    identity: str
 
     @property
     def is_new(self) -> bool:
@@ -207,50 +143,69 @@ class Ledger(Protocol):
         """Look a command up by source and id."""
         ...
 
-    async def intend(self, command: Command, before: bytes) -> Intent:
-        """Announce a write.
+    async def intend(self, command: Command, before: bytes, origin: str) -> Intent:
+        """Record the intent to write.
+
+        Args:
+            command: whose write it is.
+            before: what was read before it, as JSON.
+            origin: scheme, host and port of the appliance.
 
         Raises:
-            IntentOpen: another command's write on this appliance is not settled.
+            IntentOpen: another intent is open on this appliance, by its name or its origin.
         """
         ...
 
-    async def keep_answer(self, command: Command, answer: bytes) -> None:
-        """Record what the appliance said to an announced write."""
+    async def keep_answer(self, command: Command, intent: Intent, answer: bytes) -> None:
+        """Record what the appliance said to a write, if the intent is still open."""
         ...
 
-    async def withdraw(self, command: Command) -> None:
-        """Take an intent back: the write was certainly not sent."""
+    async def withdraw(self, command: Command, intent: Intent) -> None:
+        """Withdraw an intent: the write was certainly not sent. That it was is remembered."""
         ...
 
-    async def open_intent(self, appliance: str) -> tuple[str, str] | None:
-        """Say which command's write on this appliance is announced and not settled, if one is."""
+    async def open_intents(self, appliance: str, origin: str) -> set[tuple[str, str]]:
+        """List the commands with an open intent on an appliance, by its name or its origin."""
         ...
 
-    def writing(self, appliance: str) -> AbstractAsyncContextManager[Right]:
+    def writing(self, appliance: str, origin: str) -> AbstractAsyncContextManager[Right]:
         """Hold the right to write on an appliance, so that no other replica has it.
+
+        Args:
+            appliance: its name.
+            origin: scheme, host and port: two names may lead to one appliance.
 
         Raises:
             Waiting: another one has it for longer than a delivery may wait.
         """
         ...
 
-    async def conclude(self, command: Command, told: Told) -> Told:
-        """Record a command's end, before it is told.
+    async def conclude(self, command: Command, told: Told, intent: Intent | None) -> Told:
+        """Store a command's result, before it is published.
+
+        Args:
+            command: what ended.
+            told: its result.
+            intent: the open intent that this result closes; None if it was reached without one.
 
         Returns:
-            What is recorded: the first end stays, whatever comes later.
+            What is stored: the first result stays, whatever comes later.
+
+        Raises:
+            IntentChanged: another intent is open, or this one was withdrawn: the result was reached
+                by a look that is out of date, and is not stored.
         """
         ...
 
     async def forget(self, older_than: datetime) -> int:
-        """Delete the entries that were finished before an instant.
+        """Prune the results that were stored before an instant, and move `pruned_before`.
 
-        Never an open intent, nor an `unknown` that nobody has settled. It deletes some hundred
-        entries at a time, and commands are recorded in between.
+        Never an open intent, nor an `unknown` that is not resolved. Some hundred entries are
+        deleted at a time, and commands are recorded in between.
 
         Args:
-            older_than: what was concluded at this instant stays.
+            older_than: by the caller's clock; a storage that has a clock of its own prunes nothing
+                that is younger by that one.
 
         Returns:
             How many there were.

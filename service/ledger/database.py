@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     Session: TypeAlias = asyncpg.Connection[asyncpg.Record]
     """A connection, in the words of its server."""
 
+SCHEMA_VERSION: Final = 2
+APPLICATION: Final = f"courier/{SCHEMA_VERSION}"
+"""What a session is called on the server: it says which schema its statements are for."""
 STATEMENT_TIMEOUT: Final = 10.0
 """Seconds after which a statement counts as lost: it is sent again on another connection."""
 CONNECT_TIMEOUT: Final = 5.0
@@ -53,7 +56,7 @@ _SETTINGS: Final = {
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "25000",
-    "application_name": "courier",
+    "application_name": APPLICATION,
 }
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from service.errors import Code, ConfigurationError, Waiting
 from service.ledger.database import TROUBLE, ended
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from service.ledger.database import Database, Session
 
@@ -41,20 +42,27 @@ class Locks:
         self._session: Session | None = None
         self._opening: asyncio.Task[Session] | None = None
         self._asking = asyncio.Lock()
+        self._abandoned: set[asyncio.Task[None]] = set()
 
     @asynccontextmanager
-    async def held(self, appliance: str) -> AsyncIterator[Lock]:
-        """Hold an appliance's lock.
+    async def held(self, appliance: str, origin: str) -> AsyncIterator[Locked]:
+        """Hold the locks of an appliance: of its name and of its origin, in this order.
 
         Raises:
-            Waiting: another replica has it, or the database does not answer, for too long.
+            Waiting: another replica holds one, or the database does not answer, for too long.
         """
-        lock = await self._taken(appliance)
+        deadline = asyncio.get_running_loop().time() + MAX_WAIT
+        locks: list[Lock] = []
         try:
-            yield lock
+            try:
+                locks.append(await self._acquired(appliance, deadline))
+                locks.append(await self._acquired(origin, deadline))
+            except TimeoutError:
+                raise Waiting(Code.BUSY, f"another courier writes on {appliance}") from None
+            yield Locked(locks)
         finally:
-            # Whoever is cancelled meanwhile leaves no lock behind.
-            await asyncio.shield(self._give_back(lock))
+            # A cancelled command leaves no lock behind.
+            await asyncio.shield(self._release(locks))
 
     async def close(self) -> None:
         """End the session, and with it every lock."""
@@ -64,24 +72,48 @@ class Locks:
         if self._session is not None:
             await ended(self._session)
 
-    async def _taken(self, appliance: str) -> Lock:
-        try:
-            async with asyncio.timeout(MAX_WAIT):
-                while (lock := await self._try(appliance)) is None:  # noqa: ASYNC110  nobody tells
-                    await asyncio.sleep(_LOOK)
-                return lock
-        except TimeoutError:
-            raise Waiting(Code.BUSY, f"another courier writes on {appliance}") from None
+    async def _acquired(self, key: str, deadline: float) -> Lock:
+        """Ask for a lock until it is granted.
 
-    async def _try(self, appliance: str) -> Lock | None:
+        The deadline falls between questions, never into one: a statement that is cut off leaves a
+        session of which nobody knows what it holds, and all locks of this process are on it. A
+        question that is still open at the deadline is left to its end, and what it brings is
+        released.
+
+        Raises:
+            TimeoutError: the deadline has passed.
+        """
+        while True:
+            question = asyncio.create_task(self._try(key))
+            try:
+                async with asyncio.timeout_at(deadline):
+                    lock = await asyncio.shield(question)
+            except BaseException:
+                self._abandon(question)
+                raise
+            if lock is not None:
+                return lock
+            async with asyncio.timeout_at(deadline):
+                await asyncio.sleep(_LOOK)
+
+    def _abandon(self, question: asyncio.Task[Lock | None]) -> None:
+        async def release() -> None:
+            if (lock := await question) is not None:
+                await self._release([lock])
+
+        task = asyncio.create_task(release())
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+
+    async def _try(self, key: str) -> Lock | None:
         """Ask once; None if it is not to be had now."""
         async with self._asking:
             try:
                 session = await self._opened()
-                taken = await self._ask(session, _LOCK, appliance)
+                taken = await self._ask(session, _LOCK, key)
             except (*TROUBLE, ConfigurationError):
                 return None
-            return Lock(appliance, session) if taken else None
+            return Lock(key, session) if taken else None
 
     async def _opened(self) -> Session:
         """Give the session; whoever stops waiting for a new one leaves it to the next."""
@@ -96,32 +128,42 @@ class Locks:
         self._session = await self._database.session()
         return self._session
 
-    async def _give_back(self, lock: Lock) -> None:
-        async with self._asking:
-            if lock.stands:
-                try:
-                    await self._ask(lock.session, _UNLOCK, lock.appliance)
-                except TROUBLE:
-                    lock.session.terminate()
+    async def _release(self, locks: Sequence[Lock]) -> None:
+        for lock in locks:
+            async with self._asking:
+                if lock.stands:
+                    with suppress(*TROUBLE):
+                        await self._ask(lock.session, _UNLOCK, lock.key)
 
-    async def _ask(self, session: Session, sql: str, appliance: str) -> bool:
+    async def _ask(self, session: Session, sql: str, key: str) -> bool:
         try:
-            return bool(await session.fetchval(sql, appliance))
+            return bool(await session.fetchval(sql, key))
         except BaseException:
-            # Nobody knows what it has: the server takes back all that it gave.
+            # What the session holds is not known: the server takes back all that it granted.
             session.terminate()
             raise
 
 
+@dataclass(frozen=True)
 class Lock:
-    """An appliance's lock, for as long as its session lasts."""
+    """An advisory lock, for as long as its session lasts."""
 
-    def __init__(self, appliance: str, session: Session) -> None:
-        """Use `Locks.held`."""
-        self.appliance = appliance
-        self.session = session
+    key: str
+    session: Session
 
     @property
     def stands(self) -> bool:
-        """Tell whether nobody else can have it, as far as is known here."""
+        """Tell whether no other session can have it, as far as is known here."""
         return not self.session.is_closed()
+
+
+@dataclass(frozen=True)
+class Locked:
+    """The locks of one appliance."""
+
+    locks: Sequence[Lock]
+
+    @property
+    def stands(self) -> bool:
+        """Tell whether all of them are held. See `Right`."""
+        return all(lock.stands for lock in self.locks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,10 @@ class Moment:
         if self.boot is not None and self.boot == current.boot and self.uptime <= current.uptime:
             return current.uptime - self.uptime
         return max(0.0, (current.at - self.at).total_seconds())
+
+    def before(self, seconds: float) -> Moment:
+        """Give the moment that was so many seconds earlier."""
+        return Moment(self.at - timedelta(seconds=seconds), self.boot, self.uptime - seconds)
 
 
 @cache

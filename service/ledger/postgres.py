@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
 from service.errors import ConfigurationError
-from service.ledger import Entry, Intent, IntentOpen, Told
+from service.ledger import Entry, Intent, IntentChanged, IntentOpen, Told
+from service.ledger import postgres_statements as statements
 from service.ledger.database import TROUBLE, Database, ended, reason_of
 from service.ledger.locks import Locks
 from service.ledger.moment import Moment
 from service.ledger.postgres_schema import prepare
+from service.messages.wire import now
 from service.telemetry import log
 
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
-    from uuid import UUID
 
     import asyncpg
 
@@ -36,53 +37,6 @@ _PAUSE = 1.0
 """Seconds before a start is tried again that the server interrupted."""
 _AT_ONCE = 200
 """Entries that are forgotten at once."""
-_FIND = """
-SELECT digest, intended_at, before, answer, concluded_at, conclusion, data,
-    extract(epoch FROM clock_timestamp() - intended_at)::float8 AS age
-FROM courier_commands WHERE source = $1 AND id = $2
-"""
-# The second line finds what the first one did before its answer was lost.
-_INTEND = """
-WITH made AS (
-    INSERT INTO courier_commands (source, id, type, digest, appliance, correlation_id, traceparent,
-        intended_at, before, writer)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9)
-    ON CONFLICT DO NOTHING RETURNING writer
-)
-SELECT writer FROM made
-UNION ALL SELECT writer FROM courier_commands WHERE source = $1 AND id = $2 AND writer = $9
-"""
-_KEEP = """
-UPDATE courier_commands SET answer = $3
-WHERE source = $1 AND id = $2 AND concluded_at IS NULL AND writer = $4
-"""
-_WITHDRAW = """
-DELETE FROM courier_commands
-WHERE source = $1 AND id = $2 AND concluded_at IS NULL AND writer = $3
-"""
-_CONCLUDE = """
-INSERT INTO courier_commands (source, id, type, digest, appliance, correlation_id, traceparent,
-    concluded_at, conclusion, data)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-ON CONFLICT (source, id) DO UPDATE SET
-    concluded_at = excluded.concluded_at, conclusion = excluded.conclusion, data = excluded.data
-WHERE courier_commands.concluded_at IS NULL
-RETURNING id
-"""
-_OPEN = "SELECT source, id FROM courier_commands WHERE appliance = $1 AND concluded_at IS NULL"
-_FORGET = """
-DELETE FROM courier_commands WHERE (source, id) IN (
-    SELECT source, id FROM courier_commands
-    WHERE concluded_at < $1 AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
-    AND coalesce(settled_at, concluded_at) < $1
-    ORDER BY concluded_at LIMIT $2
-) RETURNING id
-"""
-_BELONG = """
-UPDATE courier_ledger SET broker = $1, used_since = coalesce(used_since, clock_timestamp())
-WHERE broker IS NULL OR broker = $1
-RETURNING extract(epoch FROM clock_timestamp() - used_since)::float8
-"""
 
 
 class PostgresLedger:
@@ -94,8 +48,9 @@ class PostgresLedger:
         self._locks = Locks(database)
         self._owner = about.broker
         self._young_until: float | None = None
-        self._writers: dict[str, UUID] = {}
         self.created_at = about.created_at
+        self.pruned_before = about.pruned_before
+        self.identity = about.identity
 
     @classmethod
     async def open(cls, place: Postgres) -> Self:
@@ -136,59 +91,67 @@ class PostgresLedger:
 
     async def find(self, key: tuple[str, str]) -> Entry | None:
         """Look a command up by source and id."""
-        rows = await self._database.run(_FIND, *key)
-        if not rows:
+        (row,) = await self._database.run(statements.FIND, *key)
+        self.pruned_before = row["pruned_before"]
+        if row["digest"] is None:
             return None
-        row = rows[0]
         return Entry(digest=row["digest"], intent=intent_of(row), told=told_of(row))
 
-    async def open_intent(self, appliance: str) -> tuple[str, str] | None:
-        """Say whose write there is not settled. See `Ledger`."""
-        rows = await self._database.run(_OPEN, appliance)
-        return (rows[0]["source"], rows[0]["id"]) if rows else None
+    async def open_intents(self, appliance: str, origin: str) -> set[tuple[str, str]]:
+        """List the commands with an open intent there. See `Ledger`."""
+        rows = await self._database.run(statements.OPEN_INTENTS, appliance, origin)
+        return {(row["source"], row["id"]) for row in rows}
 
-    def writing(self, appliance: str) -> AbstractAsyncContextManager[Right]:
+    def writing(self, appliance: str, origin: str) -> AbstractAsyncContextManager[Right]:
         """Hold the right to write, among all replicas. See `Ledger`."""
-        return self._locks.held(appliance)
+        return self._locks.held(appliance, origin)
 
-    async def intend(self, command: Command, before: bytes) -> Intent:
-        """Announce a write. See `Ledger`."""
-        writer, recorded = uuid4(), Moment.current()
+    async def intend(self, command: Command, before: bytes, origin: str) -> Intent:
+        """Record the intent to write. See `Ledger`.
+
+        Its age is the row's, which the other replicas read: an answer that was lost, or came late,
+        does not make it younger.
+        """
+        writer, asked = uuid4(), Moment.current()
 
         def note() -> None:
-            nonlocal recorded
-            recorded = Moment.current()  # never younger than it is for the others
+            nonlocal asked
+            asked = Moment.current()
 
-        values = (*_identity(command), before, writer)
-        if not await self._database.run(_INTEND, *values, first=note):
+        values = (*_identity(command), before, writer, origin, asked.boot, asked.uptime)
+        rows = await self._database.run(statements.INTEND, *values, first=note)
+        if not rows:
             raise IntentOpen(command.data.appliance)
-        self._writers[command.data.appliance] = writer
-        return Intent(before, recorded)
+        recorded = asked.before(max(0.0, rows[0]["age"]))
+        return Intent(before, recorded, origin=origin, id=str(writer))
 
-    async def keep_answer(self, command: Command, answer: bytes) -> None:
-        """Record what was said to an announced write. See `Ledger`."""
-        writer = self._writers.get(command.data.appliance)
-        await self._database.run(_KEEP, *command.key, answer, writer)
+    async def keep_answer(self, command: Command, intent: Intent, answer: bytes) -> None:
+        """Record what the appliance said to a write. See `Ledger`."""
+        await self._database.run(statements.SAVE_RESPONSE, *command.key, answer, intent.id)
 
-    async def withdraw(self, command: Command) -> None:
-        """Take an intent back. See `Ledger`."""
-        writer = self._writers.get(command.data.appliance)
-        await self._database.run(_WITHDRAW, *command.key, writer)
+    async def withdraw(self, command: Command, intent: Intent) -> None:
+        """Withdraw an intent. See `Ledger`."""
+        await self._database.run(statements.WITHDRAW, *command.key, intent.id)
 
-    async def conclude(self, command: Command, told: Told) -> Told:
-        """Record an end; the first one stays. See `Ledger`."""
+    async def conclude(self, command: Command, told: Told, intent: Intent | None) -> Told:
+        """Store a result; the first one stays. See `Ledger`."""
         end = (told.at, told.conclusion, told.data)
-        rows = await self._database.run(_CONCLUDE, *_identity(command), *end)
-        if rows:
+        known = intent.id if intent else None
+        if await self._database.run(statements.CONCLUDE, *_identity(command), *end, known):
             return told
         entry = await self.find(command.key)
-        return (entry and entry.told) or told
+        if entry is None or entry.told is None:
+            raise IntentChanged
+        return entry.told
 
     async def forget(self, older_than: datetime) -> int:
-        """Delete what was finished before an instant. See `Ledger`."""
+        """Prune results that were stored before an instant. See `Ledger`."""
+        age = now() - older_than
+        await self._database.run(statements.PRUNE_WITHDRAWN, older_than, age)
         forgotten, deleted = 0, _AT_ONCE
         while deleted == _AT_ONCE:
-            deleted = len(await self._database.run(_FORGET, older_than, _AT_ONCE))
+            rows = await self._database.run(statements.PRUNE, older_than, _AT_ONCE, age)
+            deleted = rows[0]["count"]
             forgotten += deleted
         if forgotten:
             log.info("ledger-entries-forgotten", entries=forgotten)
@@ -205,7 +168,7 @@ class PostgresLedger:
         Raises:
             ConfigurationError: a replica bound it to another one meanwhile.
         """
-        rows = await self._database.run(_BELONG, broker)
+        rows = await self._database.run(statements.BIND_BROKER, broker)
         if not rows:
             raise _of_another("another broker", broker)
         self._young_until = asyncio.get_running_loop().time() + YOUNG - float(rows[0][0])
@@ -217,15 +180,21 @@ class PostgresLedger:
 
 
 def intent_of(row: asyncpg.Record) -> Intent | None:
-    """Read the announcement of a write from its row; None if there was none.
+    """Read an intent from its row; None if there is none.
 
-    Its age, by the server's clock, is put on the clock of this system.
+    Its age is the smallest that any clock gives: the server's, this host's, and the uptime where
+    this host recorded it. A clock that was put forward must not end the wait for a write that the
+    appliance may still be working on; one that is behind only makes the wait longer.
     """
     if row["intended_at"] is None:
         return None
     current = Moment.current()
-    recorded = Moment(row["intended_at"], current.boot, current.uptime - max(0.0, row["age"]))
-    return Intent(row["before"], recorded, row["answer"])
+    by_wall_clock = Moment(row["intended_at"])
+    by_uptime = Moment(row["intended_at"], row["boot"], row["uptime"] or 0.0)
+    ages = (row["age"], by_wall_clock.age(current), by_uptime.age(current))
+    recorded = current.before(max(0.0, min(ages)))
+    writer = str(row["writer"]) if row["writer"] else ""
+    return Intent(row["before"], recorded, row["answer"], row["origin"], writer)
 
 
 def told_of(row: asyncpg.Record) -> Told | None:

@@ -13,6 +13,7 @@ from service.ledger import Record, Settlement
 from service.ledger.database import TROUBLE, connected, ended, refused
 from service.ledger.postgres import intent_of, told_of
 from service.ledger.postgres_schema import about_of
+from service.ledger.postgres_statements import AGE
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -27,18 +28,21 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_SELECT = """
+_SELECT = f"""
 SELECT source, id, type, digest, appliance, correlation_id, traceparent,
-    intended_at, before, answer, concluded_at, conclusion, data, verdict, note, settled_by,
-    settled_at, extract(epoch FROM clock_timestamp() - intended_at)::float8 AS age
+    intended_at, boot, uptime, before, answer, origin, writer, withdrawn_at, concluded_at,
+    conclusion, data, verdict, note, settled_by, settled_at, {AGE}
 FROM courier_commands
-"""
+"""  # noqa: S608  no value stands in it
 _CHOSEN = """
     AND ($1::text IS NULL OR appliance = $1)
     AND ($2::text IS NULL OR conclusion = $2)
     AND ($3::timestamptz IS NULL OR coalesce(intended_at, concluded_at) < $3)
 """
-_OPEN = f"{_SELECT} WHERE concluded_at IS NULL {_CHOSEN} ORDER BY intended_at LIMIT $4"
+_OPEN = f"""
+{_SELECT} WHERE concluded_at IS NULL AND withdrawn_at IS NULL {_CHOSEN}
+ORDER BY intended_at LIMIT $4
+"""
 _UNSETTLED = f"""
 {_SELECT} WHERE conclusion = 'unknown' AND verdict IS NULL {_CHOSEN}
 ORDER BY concluded_at LIMIT $4
@@ -49,8 +53,9 @@ _FINISHED = f"""
 """
 _OF_ID = f"{_SELECT} WHERE id = $1 AND ($2::text IS NULL OR source = $2) ORDER BY source"
 _COUNT = """
-SELECT (SELECT count(*) FROM courier_commands WHERE concluded_at IS NULL), count(*),
-    min(concluded_at)
+SELECT (SELECT count(*) FROM courier_commands
+        WHERE concluded_at IS NULL AND withdrawn_at IS NULL),
+    count(*), min(concluded_at)
 FROM courier_commands WHERE conclusion = 'unknown' AND verdict IS NULL
 """
 _SETTLE = """
@@ -70,6 +75,7 @@ class PostgresCare:
         self._session = session
         self._place = place
         self.created_at: datetime | None = about.created_at
+        self.pruned_before: datetime | None = about.pruned_before
         self.broker: str | None = about.broker
 
     @classmethod
@@ -153,6 +159,7 @@ def _record(row: asyncpg.Record) -> Record:
         correlation_id=row["correlation_id"],
         traceparent=row["traceparent"],
         intent=intent_of(row),
+        withdrawn_at=row["withdrawn_at"],
         told=told_of(row),
         settlement=Settlement(*settled, row["settled_at"]) if settled[0] else None,
     )

@@ -14,13 +14,15 @@ import sqlite3
 from contextlib import AsyncExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Self
+from uuid import uuid4
 
 from service.errors import ConfigurationError
-from service.ledger import Entry, Intent, IntentOpen, Told
+from service.ledger import Entry, Intent, IntentChanged, IntentOpen, Told
+from service.ledger import sqlite_statements as statements
 from service.ledger.moment import Moment
 from service.ledger.sqlite_batches import Batches
 from service.ledger.sqlite_schema import connect, explained, prepare
-from service.messages.wire import format_instant, parse_instant
+from service.messages.wire import format_instant, now, parse_instant
 from service.telemetry import log
 
 if TYPE_CHECKING:
@@ -31,40 +33,11 @@ if TYPE_CHECKING:
 
     from service.ledger import Right
     from service.ledger.sqlite_batches import Row
+    from service.ledger.sqlite_schema import About
     from service.messages.commands import Command
 
 _AT_ONCE = 200
 """Entries that are forgotten at once: a command waits for no more than these."""
-_FIND = """
-SELECT digest, intended_at, boot, uptime, before, answer, concluded_at, conclusion, data
-FROM commands WHERE source = ? AND id = ?
-"""
-_INTEND = """
-INSERT INTO commands (source, id, type, digest, appliance, correlation_id, traceparent,
-    intended_at, boot, uptime, before)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
-_KEEP = "UPDATE commands SET answer = ? WHERE source = ? AND id = ? AND concluded_at IS NULL"
-_WITHDRAW = "DELETE FROM commands WHERE source = ? AND id = ? AND concluded_at IS NULL"
-_CONCLUDE = """
-INSERT INTO commands (source, id, type, digest, appliance, correlation_id, traceparent,
-    concluded_at, conclusion, data)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (source, id) DO UPDATE SET
-    concluded_at = excluded.concluded_at, conclusion = excluded.conclusion, data = excluded.data
-WHERE concluded_at IS NULL
-RETURNING id
-"""
-_OPEN = "SELECT appliance, source, id FROM commands WHERE concluded_at IS NULL"
-# The condition stands as it does in the index, or SQLite would not see that the index serves.
-_FORGET = """
-DELETE FROM commands WHERE (source, id) IN (
-    SELECT source, id FROM commands
-    WHERE concluded_at < ?1 AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
-    AND coalesce(settled_at, concluded_at) < ?1
-    ORDER BY concluded_at LIMIT ?2
-) RETURNING id
-"""
 _LONGEST_PAUSE = 5.0
 
 
@@ -80,10 +53,8 @@ class SqliteLedger:
     def __init__(
         self,
         batches: Batches,
-        created_at: datetime,
+        about: About,
         opened: AsyncExitStack,
-        *,
-        owner: str | None,
         intents: dict[str, tuple[str, str]],
     ) -> None:
         """Use `open`."""
@@ -91,10 +62,12 @@ class SqliteLedger:
         batches.on_hang = partial(self._miss, "it does not answer")
         self._opened = opened
         self._unavailable = False
-        self.created_at = created_at
-        self._owner = owner
-        self._is_new = owner is None
-        # As they stand in the file: nobody else writes there, or not about these.
+        self.created_at = about.created_at
+        self.pruned_before = about.pruned_before
+        self.identity = about.identity
+        self._owner = about.broker
+        self._is_new = about.broker is None
+        # By name and by origin, as in the file: no other process writes there.
         self._intents = intents
 
     @classmethod
@@ -108,14 +81,18 @@ class SqliteLedger:
         async with AsyncExitStack() as opened:
             opened.callback(os.close, _own(path))
             try:
-                connection, created_at = await asyncio.to_thread(_prepared, path)
+                connection, about = await asyncio.to_thread(_prepared, path)
                 batches = Batches(connection)
                 opened.push_async_callback(batches.close)
-                (owner,) = connection.execute("SELECT broker FROM about").fetchone() or (None,)
-                intents = {name: (source, id_) for name, source, id_ in connection.execute(_OPEN)}
+                intents = {
+                    place: (source, id_)
+                    for name, origin, source, id_ in connection.execute(statements.OPEN_INTENTS)
+                    for place in (name, origin)
+                    if place
+                }
             except sqlite3.Error as error:
                 raise explained(path, error) from None
-            return cls(batches, created_at, opened.pop_all(), owner=owner, intents=intents)
+            return cls(batches, about, opened.pop_all(), intents)
 
     @property
     def is_new(self) -> bool:
@@ -129,7 +106,7 @@ class SqliteLedger:
 
     async def find(self, key: tuple[str, str]) -> Entry | None:
         """Look a command up by source and id."""
-        rows = await self._execute(_FIND, key)
+        rows = await self._execute(statements.FIND, key)
         if not rows:
             return None
         digest, *intent, concluded_at, conclusion, data = rows[0]
@@ -139,65 +116,77 @@ class SqliteLedger:
             told=told_of(concluded_at, conclusion, data),
         )
 
-    async def open_intent(self, appliance: str) -> tuple[str, str] | None:
-        """Say whose write there is not settled. See `Ledger`."""
-        return self._intents.get(appliance)
+    async def open_intents(self, appliance: str, origin: str) -> set[tuple[str, str]]:
+        """List the commands with an open intent there. See `Ledger`."""
+        found = (self._intents.get(place) for place in (appliance, origin))
+        return {key for key in found if key is not None}
 
-    def writing(self, appliance: str) -> AbstractAsyncContextManager[Right]:
+    def writing(self, appliance: str, origin: str) -> AbstractAsyncContextManager[Right]:
         """Hold the right to write: this process is the only one. See `Ledger`."""
-        del appliance
+        del appliance, origin
         return nullcontext(_Owner())
 
-    async def intend(self, command: Command, before: bytes) -> Intent:
-        """Announce a write. See `Ledger`."""
-        recorded = Moment.current()
+    async def intend(self, command: Command, before: bytes, origin: str) -> Intent:
+        """Record the intent to write. See `Ledger`."""
+        recorded, writer = Moment.current(), uuid4().hex
 
         def row() -> Row:
             nonlocal recorded
             recorded = Moment.current()  # it is no older for having been waited for
             at = format_instant(recorded.at)
-            return (*_identity(command), at, recorded.boot, recorded.uptime, before)
+            values = (recorded.boot, recorded.uptime, before, origin, writer)
+            return (*_identity(command), at, *values)
 
         try:
-            await self._execute(_INTEND, row)
+            rows = await self._execute(statements.INTEND, row)
         except sqlite3.IntegrityError:
             raise IntentOpen(command.data.appliance) from None
-        self._intents[command.data.appliance] = command.key
-        return Intent(before, recorded)
+        if not rows:
+            raise IntentOpen(command.data.appliance)
+        self._intents |= dict.fromkeys((command.data.appliance, origin), command.key)
+        return Intent(before, recorded, origin=origin, id=writer)
 
-    async def keep_answer(self, command: Command, answer: bytes) -> None:
-        """Record what was said to an announced write. See `Ledger`."""
-        await self._execute(_KEEP, (answer, *command.key))
+    async def keep_answer(self, command: Command, intent: Intent, answer: bytes) -> None:
+        """Record what the appliance said to a write. See `Ledger`."""
+        await self._execute(statements.SAVE_RESPONSE, (answer, *command.key, intent.id))
 
-    async def withdraw(self, command: Command) -> None:
-        """Take an intent back. See `Ledger`."""
-        await self._execute(_WITHDRAW, command.key)
-        self._settled(command)
+    async def withdraw(self, command: Command, intent: Intent) -> None:
+        """Withdraw an intent. See `Ledger`."""
+        at = format_instant(now())
+        await self._execute(statements.WITHDRAW, (at, *command.key, intent.id))
+        self._closed(command)
 
-    async def conclude(self, command: Command, told: Told) -> Told:
-        """Record an end; the first one stays. See `Ledger`."""
+    async def conclude(self, command: Command, told: Told, intent: Intent | None) -> Told:
+        """Store a result; the first one stays. See `Ledger`."""
         end = (format_instant(told.at), told.conclusion, told.data)
-        rows = await self._execute(_CONCLUDE, (*_identity(command), *end))
-        self._settled(command)
-        if rows:
-            return told
-        entry = await self.find(command.key)
-        return (entry and entry.told) or told
+        known = intent.id if intent else None
+        if not await self._execute(statements.CONCLUDE, (*_identity(command), *end, known)):
+            entry = await self.find(command.key)
+            if entry is None or entry.told is None:
+                raise IntentChanged
+            told = entry.told
+        self._closed(command)
+        return told
 
     async def forget(self, older_than: datetime) -> int:
-        """Delete what was finished before an instant. See `Ledger`."""
+        """Prune results that were stored before an instant. See `Ledger`."""
         instant = format_instant(older_than)
+        # The guard moves first: an interruption must not leave pruned results unguarded.
+        moved = await self._execute(statements.MOVE_GUARD, (instant,))
+        if moved:
+            self.pruned_before = parse_instant(moved[0][0])
+        await self._execute(statements.PRUNE_WITHDRAWN, (instant,))
         forgotten, deleted = 0, _AT_ONCE
         while deleted == _AT_ONCE:
-            deleted = len(await self._execute(_FORGET, (instant, _AT_ONCE)))
+            deleted = len(await self._execute(statements.PRUNE, (instant, _AT_ONCE)))
             forgotten += deleted
         if forgotten:
             log.info("ledger-entries-forgotten", entries=forgotten)
         return forgotten
 
-    def _settled(self, command: Command) -> None:
-        if self._intents.get(command.data.appliance) == command.key:
-            del self._intents[command.data.appliance]
+    def _closed(self, command: Command) -> None:
+        for place in [place for place, key in self._intents.items() if key == command.key]:
+            del self._intents[place]
 
     async def _execute(self, sql: str, row: Row | Callable[[], Row]) -> list[sqlite3.Row]:
         """Run one statement; wait for a storage that is locked, full or gone."""
@@ -233,7 +222,7 @@ class SqliteLedger:
 
     async def belong_to(self, broker: str) -> None:
         """Bind the ledger to its broker. See `Ledger`."""
-        await self._execute("UPDATE about SET broker = ?", (broker,))
+        await self._execute(statements.BIND_BROKER, (broker,))
 
     async def close(self) -> None:
         """Close the file and let go of the lock."""
@@ -241,12 +230,19 @@ class SqliteLedger:
 
 
 def intent_of(
-    intended_at: str | None, boot: str | None, uptime: float | None, before: bytes, answer: bytes
+    intended_at: str | None,
+    boot: str | None,
+    uptime: float | None,
+    before: bytes,
+    answer: bytes | None,
+    origin: str | None,
+    writer: str | None,
 ) -> Intent | None:
-    """Read the announcement of a write from its columns; None if there was none."""
+    """Read an intent from its columns; None if there was none."""
     if intended_at is None:
         return None
-    return Intent(before, Moment(parse_instant(intended_at), boot, uptime or 0.0), answer)
+    recorded = Moment(parse_instant(intended_at), boot, uptime or 0.0)
+    return Intent(before, recorded, answer, origin, writer or "")
 
 
 def told_of(concluded_at: str | None, conclusion: str, data: bytes) -> Told | None:
@@ -260,7 +256,7 @@ def _identity(command: Command) -> tuple[str | None, ...]:
     return (*command.key, envelope.type, command.digest, command.data.appliance, *told)
 
 
-def _prepared(path: Path) -> tuple[sqlite3.Connection, datetime]:
+def _prepared(path: Path) -> tuple[sqlite3.Connection, About]:
     connection = connect(path, any_thread=True)
     try:
         return connection, prepare(connection, path)

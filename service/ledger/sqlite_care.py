@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 _SELECT = """
 SELECT source, id, type, digest, appliance, correlation_id, traceparent,
-    intended_at, boot, uptime, before, answer, concluded_at, conclusion, data,
+    intended_at, boot, uptime, before, answer, origin, writer, withdrawn_at,
+    concluded_at, conclusion, data,
     verdict, note, settled_by, settled_at
 FROM commands
 """
@@ -34,7 +35,10 @@ _CHOSEN = """
     AND (:older_than IS NULL OR coalesce(intended_at, concluded_at) < :older_than)
 """
 # Each by an index of its own, see `schema`.
-_OPEN = f"{_SELECT} WHERE concluded_at IS NULL {_CHOSEN} ORDER BY intended_at LIMIT :limit"
+_OPEN = f"""
+{_SELECT} WHERE concluded_at IS NULL AND withdrawn_at IS NULL {_CHOSEN}
+ORDER BY intended_at LIMIT :limit
+"""
 _UNSETTLED = f"""
 {_SELECT} WHERE conclusion = 'unknown' AND verdict IS NULL {_CHOSEN}
 ORDER BY concluded_at LIMIT :limit
@@ -54,7 +58,8 @@ WITH RECURSIVE sources (source) AS (
 {_SELECT} WHERE source IN sources AND id = ? ORDER BY source
 """  # noqa: S608  no value stands in it
 _COUNT = """
-SELECT (SELECT count(*) FROM commands WHERE concluded_at IS NULL), count(*), min(concluded_at)
+SELECT (SELECT count(*) FROM commands WHERE concluded_at IS NULL AND withdrawn_at IS NULL),
+    count(*), min(concluded_at)
 FROM commands WHERE conclusion = 'unknown' AND verdict IS NULL
 """
 _SETTLE = """
@@ -70,8 +75,10 @@ class SqliteCare:
         """Use `opened` or `if_there`."""
         self._connection = connection
         connection.row_factory = sqlite3.Row
-        row = connection.execute("SELECT created_at, broker FROM about").fetchone()
-        self.created_at: datetime | None = parse_instant(row["created_at"]) if row else None
+        row = connection.execute("SELECT * FROM about").fetchone()
+        created_at, pruned = (row["created_at"], row["pruned_before"]) if row else (None, None)
+        self.created_at: datetime | None = parse_instant(created_at) if created_at else None
+        self.pruned_before: datetime | None = parse_instant(pruned) if pruned else None
         self.broker: str | None = row["broker"] if row else None
 
     @classmethod
@@ -155,7 +162,8 @@ class SqliteCare:
 
 def _record(row: sqlite3.Row) -> Record:
     """Read a row of `_SELECT`."""
-    announced = (row["intended_at"], row["boot"], row["uptime"], row["before"], row["answer"])
+    columns = ("intended_at", "boot", "uptime", "before", "answer", "origin", "writer")
+    withdrawn_at = row["withdrawn_at"]
     settled = (row["verdict"], row["note"], row["settled_by"])
     return Record(
         source=row["source"],
@@ -165,7 +173,8 @@ def _record(row: sqlite3.Row) -> Record:
         appliance=row["appliance"],
         correlation_id=row["correlation_id"],
         traceparent=row["traceparent"],
-        intent=intent_of(*announced),
+        intent=intent_of(*(row[column] for column in columns)),
+        withdrawn_at=parse_instant(withdrawn_at) if withdrawn_at else None,
         told=told_of(row["concluded_at"], row["conclusion"], row["data"]),
         settlement=Settlement(*settled, parse_instant(row["settled_at"])) if settled[0] else None,
     )

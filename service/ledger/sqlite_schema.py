@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.errors import ConfigurationError
@@ -12,12 +13,21 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 BUSY = 5.0
 """Seconds for which the service and a tool wait for each other's write."""
 
-# Open intents, unknowns that nobody settled, and what may be forgotten: each entry stands in one of
-# the three indexes, so that none of these is looked for among a million others.
+# Open intents, withdrawn ones, unknowns that are not resolved, and what may be pruned: each row is
+# in one of these indexes, so that none of them is searched for among a million others.
+_OPEN_INTENTS = """
+CREATE UNIQUE INDEX one_open_intent ON commands (appliance)
+    WHERE concluded_at IS NULL AND withdrawn_at IS NULL;
+CREATE UNIQUE INDEX one_open_origin ON commands (origin)
+    WHERE concluded_at IS NULL AND withdrawn_at IS NULL;
+CREATE INDEX withdrawn ON commands (withdrawn_at)
+    WHERE concluded_at IS NULL AND withdrawn_at IS NOT NULL;
+"""
+_IDENTITY = "lower(hex(randomblob(16)))"
 _INDEXES = """
 CREATE INDEX unsettled ON commands (concluded_at)
     WHERE conclusion = 'unknown' AND verdict IS NULL;
@@ -25,8 +35,8 @@ CREATE INDEX finished ON commands (concluded_at)
     WHERE concluded_at IS NOT NULL AND (conclusion <> 'unknown' OR verdict IS NOT NULL);
 """
 _NEW = (
-    """
-CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT);
+    f"""
+CREATE TABLE about (created_at TEXT NOT NULL, broker TEXT, identity TEXT, pruned_before TEXT);
 CREATE TABLE commands (
     source TEXT NOT NULL,
     id TEXT NOT NULL,
@@ -47,12 +57,15 @@ CREATE TABLE commands (
     note TEXT,
     settled_by TEXT,
     settled_at TEXT,
+    writer TEXT,
+    origin TEXT,
+    withdrawn_at TEXT,
     PRIMARY KEY (source, id)
 ) WITHOUT ROWID;
-CREATE UNIQUE INDEX one_open_intent ON commands (appliance) WHERE concluded_at IS NULL;
-INSERT INTO about VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NULL);
-""",
+INSERT INTO about VALUES (strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), NULL, {_IDENTITY}, NULL);
+""",  # noqa: S608  no value stands in it
     _INDEXES,
+    _OPEN_INTENTS,
 )
 _FROM = {
     1: """
@@ -69,6 +82,17 @@ ALTER TABLE commands ADD COLUMN settled_by TEXT;
 ALTER TABLE commands ADD COLUMN settled_at TEXT;
 {_INDEXES}
 """,
+    3: f"""
+ALTER TABLE about ADD COLUMN identity TEXT;
+ALTER TABLE about ADD COLUMN pruned_before TEXT;
+UPDATE about SET identity = {_IDENTITY};
+ALTER TABLE commands ADD COLUMN writer TEXT;
+ALTER TABLE commands ADD COLUMN origin TEXT;
+ALTER TABLE commands ADD COLUMN withdrawn_at TEXT;
+UPDATE commands SET writer = {_IDENTITY} WHERE concluded_at IS NULL;
+DROP INDEX one_open_intent;
+{_OPEN_INTENTS}
+""",  # noqa: S608  no value stands in it
 }
 """What makes the next version of a version."""
 
@@ -76,7 +100,18 @@ ALTER TABLE commands ADD COLUMN settled_at TEXT;
 _LOOKS = (
     "SELECT * FROM commands ORDER BY source, id LIMIT 1",
     "SELECT * FROM commands ORDER BY source DESC, id DESC LIMIT 1",
-    "SELECT id FROM commands INDEXED BY one_open_intent WHERE concluded_at IS NULL LIMIT 1",
+    """
+    SELECT id FROM commands INDEXED BY one_open_intent
+    WHERE concluded_at IS NULL AND withdrawn_at IS NULL LIMIT 1
+    """,
+    """
+    SELECT id FROM commands INDEXED BY one_open_origin
+    WHERE concluded_at IS NULL AND withdrawn_at IS NULL LIMIT 1
+    """,
+    """
+    SELECT id FROM commands INDEXED BY withdrawn
+    WHERE concluded_at IS NULL AND withdrawn_at IS NOT NULL LIMIT 1
+    """,
     """
     SELECT id FROM commands INDEXED BY unsettled
     WHERE conclusion = 'unknown' AND verdict IS NULL LIMIT 1
@@ -121,14 +156,36 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> datetime:
+@dataclass(frozen=True)
+class About:
+    """What a ledger's file says of itself: see the table `about`, and `Ledger`."""
+
+    created_at: datetime
+    broker: str | None
+    identity: str
+    pruned_before: datetime | None
+
+
+def about_of(connection: sqlite3.Connection) -> About:
+    """Read what a ledger says of itself.
+
+    Raises:
+        sqlite3.Error: it says nothing that can be used.
+    """
+    row = connection.execute("SELECT created_at, broker, identity, pruned_before FROM about")
+    created_at, broker, identity, pruned_before = row.fetchone() or (None,) * 4
+    try:
+        pruned = parse_instant(pruned_before) if pruned_before else None
+        return About(parse_instant(created_at), broker, str(identity), pruned)
+    except ValueError:
+        raise sqlite3.DatabaseError("its table about is damaged") from None
+
+
+def prepare(connection: sqlite3.Connection, path: Path) -> About:
     """Make the tables, or upgrade them; then look whether they can be relied on.
 
     Either is one transaction: whoever dies in the middle of it leaves what was there. It takes no
     longer for a large file, but for the upgrade, which builds indexes.
-
-    Returns:
-        When the ledger began: what is older may have been in a lost one.
 
     Raises:
         ConfigurationError: a newer courier, or another program, wrote it.
@@ -144,11 +201,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> datetime:
         connection.executescript(f"BEGIN IMMEDIATE; {changes} COMMIT;")
     for look in _LOOKS:
         connection.execute(look).fetchone()
-    (created_at,) = connection.execute("SELECT created_at FROM about").fetchone() or (None,)
-    try:
-        return parse_instant(created_at)
-    except ValueError:
-        raise sqlite3.DatabaseError("nobody knows when it began") from None
+    return about_of(connection)
 
 
 def explained(path: Path, error: sqlite3.Error) -> ConfigurationError:

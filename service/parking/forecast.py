@@ -17,7 +17,7 @@ from service.parking.words import wrong
 from service.topology import COMMANDS_EXCHANGE, QUARANTINE, work_queues
 
 if TYPE_CHECKING:
-    from service.ledger import Care, Told
+    from service.ledger import Care, Record, Told
     from service.messages.commands import Command
     from service.parking.message import Held, Message
 
@@ -82,21 +82,31 @@ def route_of(message: Message) -> Route | None:
     return Route("", message.queue) if message.queue in _OURS else None
 
 
+def _of_known(command: Command, known: Record) -> str | None:
+    """Predict by what the ledger knows of a command; None if it only knows a withdrawn intent."""
+    if known.digest != command.digest:
+        return "other content is known under this id: will be rejected again as id-conflict"
+    if known.told is not None:
+        return f"already {_end(known.told)}: the replay will tell the stored result"
+    if known.intent is not None:
+        return "its write was announced and not settled: will be read back, not written again"
+    return None
+
+
 def _of_command(command: Command, held: Held, care: Care | None) -> str:
     plan = PLANS[type(command.data)]
     known = care.find(command.key) if care and plan.recorded else None
-    if known is not None and known.digest != command.digest:
-        return "other content is known under this id: will be rejected again as id-conflict"
-    if known is not None and known.told is not None:
-        return f"already {_end(known.told)}: the replay will tell the stored result"
+    if known is not None and (text := _of_known(command, known)):
+        return text
     if known is not None:
-        return "its write was announced and not settled: will be read back, not written again"
-    seen = "the ledger has never seen it"
-    if not plan.recorded:
+        seen = "its write was withdrawn before it was sent"
+    elif not plan.recorded:
         seen = "is a query"
     elif care is None:
         seen = "there is no ledger here, so what was done before is not known"
-    if plan.writes(command.data) and _may_be_lost(command, held, care):
+    else:
+        seen = "the ledger has never seen it"
+    if known is None and plan.writes(command.data) and _may_be_lost(command, held, care):
         return f"{seen}, but it may have run before: will end unknown, without being run"
     if command.envelope.expirytime is not None and command.envelope.expirytime <= now():
         return f"{seen}; its expirytime has passed: will end failed (expired), without being run"
@@ -122,5 +132,6 @@ def _may_be_lost(command: Command, held: Held, care: Care | None) -> bool:
         sent_at = stamp + timedelta(seconds=1)
     ages = (held.message.parked_at, command.envelope.time, sent_at)
     known_since = min((age for age in ages if age is not None), default=now())
-    began = care.created_at if care else None
-    return began is None or known_since < began
+    if care is None or care.created_at is None:
+        return True
+    return known_since < max(care.created_at, care.pruned_before or care.created_at)
