@@ -6,7 +6,10 @@ command that it does not know, and that may have been run before, is never run o
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
+
+from service.messages.wire import now
 
 if TYPE_CHECKING:
     from service.execution.received import Received
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 
 _MAX_SEEN = 10_000
 """Commands that are remembered while the ledger is new."""
+_KEPT = timedelta(days=29)
+"""Every ledger keeps results for longer: the shortest `COURIER_LEDGER_RETENTION` is 30 days."""
 
 
 class LedgerHorizon:
@@ -45,9 +50,11 @@ class LedgerHorizon:
         # The time of first receipt in a retry copy is more reliable than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
+        created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
         if ages:
-            created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
             return min(ages) < (max(created_at, pruned) if pruned else created_at)
         # Nothing tells its age. If the ledger is new, an earlier process that had the command had
-        # another ledger.
+        # another ledger. If it pruned what no retention allows, a clock was wrong.
+        if pruned and now() - pruned < _KEPT:
+            return True
         return self._ledger.is_new and received.inherited
