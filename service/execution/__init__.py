@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import AsyncExitStack, nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.appliances.visit import Visit, visit
 from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
-from service.execution.delays import Delays
+from service.execution.delays import Delays, delayed
 from service.execution.ending import Endings, out_of_time, undetermined
 from service.execution.horizon import LedgerHorizon
 from service.execution.intent import LedgerIntent
@@ -33,7 +33,7 @@ from service.handlers import Outcome
 from service.ledger import IntentChanged, IntentOpen
 from service.messages.results import Conclusion
 from service.messages.wire import now
-from service.telemetry import log, traces
+from service.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -122,32 +122,50 @@ class Execution:
         writes = plan.writes(received.command.data)
         # Before anything is awaited: the line is in the order of arrival.
         with self._lines.joined(name) if writes else nullcontext() as turn:
-            while True:
-                with suppress(IntentChanged):
-                    return await self._settle(received, plan, turn)
+            return await self._looked_up(self._settle, received, plan, turn)
 
     def deadline(self, received: Received) -> datetime:
         """Say until when a command may be begun."""
         return received.command.envelope.expirytime or received.received_at + self._command_ttl
 
-    async def give_up(self, received: Received) -> Event:
+    async def give_up(self, received: Received) -> Event | Retry:
         """End a command that must not be run again: its deliveries are used up.
+
+        Returns:
+            The event that ends it; or a retry while another replica may be writing for it.
 
         Raises:
             Rejection: `delivery-limit`; nothing was written, nothing is known.
         """
-        command = received.command
-        plan = PLANS[type(command.data)]
+        plan = PLANS[type(received.command.data)]
+        return await self._looked_up(self._give_up, received, plan, None)
+
+    async def _looked_up(
+        self,
+        step: Callable[[Received, Plan, Turn | None], Awaitable[Event | Retry]],
+        received: Received,
+        plan: Plan,
+        turn: Turn | None,
+    ) -> Event | Retry:
+        """Take a step that begins with a look into the ledger, again if that is out of date."""
         while True:
-            entry, intent = await self._known(command, plan)
-            if entry is not None and entry.told is not None:
-                return self._endings.tell_again(command, entry.told)
-            if not intent.open and not self._predates(received, plan, entry):
-                error = ("", "could not be handled, again and again")
-                raise Rejection(Reason.DELIVERY_LIMIT, [error])
-            with suppress(IntentChanged):
-                outcome = undetermined(plan, command, intent)
-                return await self._endings.end(received, plan, outcome, intent)
+            try:
+                return await step(received, plan, turn)
+            except IntentChanged:
+                continue
+            except Waiting as error:
+                delay = self._delays.seconds[-1]
+                return delayed(received, error, delay, received.attempts, intent=True)
+
+    async def _give_up(self, received: Received, plan: Plan, _: Turn | None) -> Event:
+        command = received.command
+        entry, intent = await self._known(command, plan)
+        if entry is not None and entry.told is not None:
+            return self._endings.tell_again(command, entry.told)
+        if intent.open or self._predates(received, plan, entry):
+            outcome = undetermined(plan, command, intent)
+            return await self._endings.end(received, plan, outcome, intent)
+        raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
         command = received.command
@@ -254,6 +272,7 @@ class Execution:
             if intent.open:
                 intent.lapse()
             raise IntentOpen(name)
+        intent.is_owned = True
         run.visit.write_age = lambda: intent.age if right.stands else math.inf
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
@@ -270,15 +289,7 @@ class Execution:
             else:
                 delay = self._delays.turn(attempts, left, error.retry_after)
         if delay < left:
-            log.info(
-                "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
-            )
-            traces.note({"courier.retry_in": delay, "error.type": error.code.value})
-            if not isinstance(error, Waiting):
-                traces.fail(error.code.value)
-            # Who only waited comes back with what went wrong before that.
-            last = received.last_error if error.code is Code.BUSY else error.code
-            return Retry(delay, attempts, intent.open, last)
+            return delayed(received, error, delay, attempts, intent=intent.open)
         if intent.open:
             outcome = undetermined(plan, received.command, intent)
         elif error.code is Code.BUSY:
