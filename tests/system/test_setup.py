@@ -64,8 +64,7 @@ class Index:
             wheel.writestr(f"{info}/RECORD", "\n".join([*record, f"{info}/RECORD,,"]) + "\n")
         links = "".join(f'<a href="{each.name}">{each.name}</a>' for each in file.parent.iterdir())
         (file.parent / "index.html").write_text(links)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return f"{name}=={version} --hash=sha256:{digest}\n"
+        return f"{name}=={version} --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
 
 
 class Clone:
