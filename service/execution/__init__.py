@@ -48,8 +48,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Execution", "Received", "Retry"]
 
-_APART = 1000
-"""Between the numbers of a message's readings, and so of what it and its retry copies tell."""
 _MET = 10_000
 """Commands that are remembered while the ledger is new."""
 
@@ -157,8 +155,7 @@ class Execution:
                 return await self._endings.end(received, plan, out_of_time(plan, received))
         # A delivery that did not come to its end has most likely asked, and may have told pages.
         attempts = received.attempts + (plan.streams(command.data) and received.deliveries > 0)
-        number = attempts + 1 + _APART * received.deliveries
-        pages = EventPages(command, self._source, number, self._tell)
+        pages = EventPages(command, self._source, self._tell)
         async with AsyncExitStack() as held:
             return await self._carry_out(_Run(received, plan, intent, pages, turn, held), attempts)
 
