@@ -19,9 +19,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from service.appliances.visit import Visit, visit
-from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
+from service.errors import Code, CommandError, Reason, Refused, Rejection, Waiting
 from service.execution.delays import Delays
-from service.execution.ending import Endings, out_of_time, undetermined
+from service.execution.ending import Endings, internal_error, out_of_time, undetermined
 from service.execution.intent import LedgerIntent
 from service.execution.line import Lines
 from service.execution.pages import EventPages
@@ -126,11 +126,12 @@ class Execution:
         """Say until when a command may be begun."""
         return received.command.envelope.expirytime or received.received_at + self._command_ttl
 
-    async def give_up(self, received: Received) -> Event:
-        """End a command that must not be run again: its deliveries are used up.
+    async def give_up(self, received: Received, *, broken: bool = False) -> Event:
+        """End a command that must not be run again: its deliveries are used up, or a bug ended it.
 
         Raises:
-            Rejection: `delivery-limit`; nothing was written, nothing is known.
+            Rejection: `delivery-limit`; nothing was written, nothing is known, and it is not
+                `broken`.
         """
         command = received.command
         plan = PLANS[type(command.data)]
@@ -139,6 +140,8 @@ class Execution:
             return self._endings.tell_again(command, told)
         if intent.open or self._may_be_lost(received, plan):
             return await self._endings.end(received, plan, undetermined(plan, command, intent))
+        if broken:
+            return await self._endings.end(received, plan, internal_error(plan, command))
         raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
@@ -198,8 +201,7 @@ class Execution:
             log.exception("internal-error")
             if intent.open:
                 return undetermined(run.plan, run.received.command, intent)
-            why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
-            return Outcome(run.plan.untouched(asked), Conclusion.FAILED, why)
+            return internal_error(run.plan, run.received.command)
         finally:
             visit.reset(token)
             if run.visit.requests:
