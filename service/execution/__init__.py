@@ -17,12 +17,13 @@ import time
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from service.appliances.visit import Visit, visit
-from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
+from service.errors import Code, CommandError, Reason, Refused, Rejection, Waiting
 from service.execution.delays import Delays, delayed
-from service.execution.ending import Endings, out_of_time, undetermined
+from service.execution.ending import Endings, internal_error, out_of_time, undetermined
 from service.execution.horizon import LedgerHorizon
 from service.execution.intent import LedgerIntent
 from service.execution.line import Lines
@@ -49,9 +50,6 @@ if TYPE_CHECKING:
     from service.messages.encode import Event
 
 __all__ = ["Execution", "Received", "Retry"]
-
-_APART = 1000
-"""Between the numbers of a message's readings, and so of what it and its retry copies tell."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -128,17 +126,19 @@ class Execution:
         """Say until when a command may be begun."""
         return received.command.envelope.expirytime or received.received_at + self._command_ttl
 
-    async def give_up(self, received: Received) -> Event | Retry:
-        """End a command that must not be run again: its deliveries are used up.
+    async def give_up(self, received: Received, *, broken: bool = False) -> Event | Retry:
+        """End a command that must not be run again: its deliveries are used up, or a bug ended it.
 
         Returns:
             The event that ends it; or a retry while another replica may be writing for it.
 
         Raises:
-            Rejection: `delivery-limit`; nothing was written, nothing is known.
+            Rejection: `delivery-limit`; nothing was written, nothing is known, and it is not
+                `broken`.
         """
         plan = PLANS[type(received.command.data)]
-        return await self._looked_up(self._give_up, received, plan, None)
+        step = partial(self._give_up, broken=broken)
+        return await self._looked_up(step, received, plan, None)
 
     async def _looked_up(
         self,
@@ -157,14 +157,18 @@ class Execution:
                 delay = self._delays.seconds[-1]
                 return delayed(received, error, delay, received.attempts, intent=True)
 
-    async def _give_up(self, received: Received, plan: Plan, _: Turn | None) -> Event:
+    async def _give_up(
+        self, received: Received, plan: Plan, _: Turn | None, *, broken: bool
+    ) -> Event:
         command = received.command
         entry, intent = await self._known(command, plan)
         if entry is not None and entry.told is not None:
             return self._endings.tell_again(command, entry.told)
-        if intent.open or self._predates(received, plan, entry):
+        if intent.open or self._horizon.may_predate(received, plan, entry):
             outcome = undetermined(plan, command, intent)
             return await self._endings.end(received, plan, outcome, intent)
+        if broken:
+            return await self._endings.end(received, plan, internal_error(plan, command), intent)
         raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
@@ -174,15 +178,14 @@ class Execution:
         if entry is not None and entry.told is not None:
             return self._endings.tell_again(command, entry.told)
         if not intent.open:
-            if self._predates(received, plan, entry):
+            if self._horizon.may_predate(received, plan, entry):
                 outcome = undetermined(plan, command, intent)
                 return await self._endings.end(received, plan, outcome, intent)
             if received.expired or self.deadline(received) <= now():
                 return await self._endings.end(received, plan, out_of_time(plan, received), intent)
         # A delivery that did not come to its end has most likely asked, and may have told pages.
         attempts = received.attempts + (plan.streams(command.data) and received.deliveries > 0)
-        number = attempts + 1 + _APART * received.deliveries
-        pages = EventPages(command, self._source, number, self._tell)
+        pages = EventPages(command, self._source, self._tell)
         async with AsyncExitStack() as held:
             return await self._carry_out(_Run(received, plan, intent, pages, turn, held), attempts)
 
@@ -208,11 +211,6 @@ class Execution:
         intent = entry.intent if entry is not None else None
         return entry, LedgerIntent(self._ledger, command, plan.before, intent)
 
-    def _predates(self, received: Received, plan: Plan, entry: Entry | None) -> bool:
-        """Tell a write that a lost ledger may have known: it is never run on a guess."""
-        writes = plan.writes(received.command.data)
-        return writes and entry is None and self._horizon.may_predate(received)
-
     async def _run(self, run: _Run) -> Outcome[BaseModel] | CommandError:
         """Call the handler; say how the command ended, or why it must come back."""
         began = time.perf_counter()
@@ -230,8 +228,7 @@ class Execution:
             log.exception("internal-error")
             if intent.open:
                 return undetermined(run.plan, run.received.command, intent)
-            why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
-            return Outcome(run.plan.untouched(asked), Conclusion.FAILED, why)
+            return internal_error(run.plan, run.received.command)
         finally:
             visit.reset(token)
             if run.visit.requests:

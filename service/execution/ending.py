@@ -158,3 +158,9 @@ def out_of_time(plan: Plan, received: Received) -> Outcome[BaseModel]:
     code = received.last_error or Code.EXPIRED
     why = Failed(code, "the command's time ended before it could be carried out")
     return Outcome(plan.untouched(received.command.data), Conclusion.FAILED, why)
+
+
+def internal_error(plan: Plan, command: Command) -> Outcome[BaseModel]:
+    """Make the outcome of a command that a bug ended before anything was written."""
+    why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
+    return Outcome(plan.untouched(command.data), Conclusion.FAILED, why)

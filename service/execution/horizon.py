@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from service.messages.wire import now
 
 if TYPE_CHECKING:
+    from service.execution.plans import Plan
     from service.execution.received import Received
-    from service.ledger import Ledger
+    from service.ledger import Entry, Ledger
 
 _MAX_SEEN = 10_000
 """Commands that are remembered while the ledger is new."""
@@ -25,7 +26,7 @@ class LedgerHorizon:
     """Tells commands that may predate the ledger.
 
     Args:
-        ledger: which does not know the commands that are asked about.
+        ledger: which is asked about commands.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -41,8 +42,16 @@ class LedgerHorizon:
         if len(self._first_seen) > _MAX_SEEN:
             del self._first_seen[next(iter(self._first_seen))]
 
-    def may_predate(self, received: Received) -> bool:
-        """Tell whether a command that the ledger does not know may have been run before."""
+    def may_predate(self, received: Received, plan: Plan, entry: Entry | None) -> bool:
+        """Tell whether a command would write that a lost ledger may have known.
+
+        Args:
+            received: the command.
+            plan: how it is carried out.
+            entry: what the ledger knows of it; a ledger that knows it is not the lost one.
+        """
+        if entry is not None or not plan.writes(received.command.data):
+            return False
         if received.had_intent:
             return True
         if not received.redelivered or received.command.key in self._first_seen:

@@ -40,10 +40,10 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return str(request.getfixturevalue("database"))
 
 
-def activation(appliance: str = "fac-1", **attributes: object) -> Json:
+def activation(appliance: str = "fac-1", **attributes: str) -> Json:
     data = {"appliance": appliance, "license": licence(1)}
-    attributes = {"time": datetime.now(UTC).isoformat(), **attributes}
-    return command("activate-sms-license", data, **attributes)  # type: ignore[arg-type]  an id is a text
+    sent_at = datetime.now(UTC).isoformat()
+    return command("activate-sms-license", data, time=sent_at, **attributes)
 
 
 async def patient(appliances: Appliances) -> None:
@@ -52,13 +52,13 @@ async def patient(appliances: Appliances) -> None:
     appliances.inventory.write_text(text.replace("read_timeout = 1.5", "read_timeout = 30"))
 
 
-async def stopping(stand: Stand, journal: Path, point: str, **settings: str) -> Service:
+async def stopping(stand: Stand, journal: Path, point: str, ledger: str) -> Service:
     """Start a courier that stops itself at a point; it holds no more than one command."""
     program = (
         *(sys.executable, "-m", "tests.campaign.mortal"),
         *("--journal", str(journal), "--stop-at", point),
     )
-    return await stand.service(program=program, PREFETCH="1", **settings)
+    return await stand.service(program=program, PREFETCH="1", LEDGER_URL=ledger)
 
 
 async def passed(journal: Path, point: str) -> None:
@@ -85,7 +85,7 @@ async def test_a_duplicate_whose_time_is_over_does_not_end_another_replicas_writ
     appliances = await stand.appliances()
     await patient(appliances)
     journal = tmp_path / "journal"
-    late = await stopping(stand, journal, "command-claimed.after", LEDGER_URL=database)
+    late = await stopping(stand, journal, "command-claimed.after", database)
     async with workflow_of() as workflow:
         expiry = datetime.now(UTC) + timedelta(seconds=6)
         sent = activation(expirytime=expiry.isoformat())
@@ -108,7 +108,7 @@ async def test_a_copy_that_knows_of_a_withdrawn_intent_does_not_end_unknown(
     """A replica defers to an intent, which is withdrawn unsent: its copy runs the command."""
     appliances = await stand.appliances()
     journal = tmp_path / "journal"
-    writer = await stopping(stand, journal, "activate.before", LEDGER_URL=database)
+    writer = await stopping(stand, journal, "activate.before", database)
     async with workflow_of() as workflow:
         sent = activation()
         await workflow.send(sent)
