@@ -162,6 +162,7 @@ requirements: $(STAMP)
 	  --output-file deploy/requirements-build.txt >/dev/null && \
 	uv pip compile --group bench --constraint $(LOCK) $(PINNED) \
 	  --output-file deploy/requirements-bench.txt >/dev/null
+	@-$(BIN)/python -m deploy.supply.changes
 
 sbom: $(STAMP)
 	@$(BIN)/python -m deploy.supply.sbom
