@@ -220,7 +220,7 @@ async def test_a_server_that_hangs_is_told_and_waited_for(
     one, _ = replicas
     breakable.freeze()
     ending = asyncio.create_task(one.conclude(FIRST, told(), None))
-    await until(lambda: one.idle_reason == "ledger-unavailable", patience=15)
+    await until(lambda: one.idle_reason == "ledger-unavailable")
     breakable.thaw()
     assert "succeeded" == (await asyncio.wait_for(ending, 20)).conclusion
 

@@ -243,7 +243,7 @@ async def test_settling_and_running_do_not_get_in_each_others_way(
         await workflow.send(*sent)
         settled = await asyncio.gather(*(stand.courier(*settle(name)) for name in names))
         assert {0} == {exit_code for exit_code, _ in settled}, settled
-        answers = await gather_answers(workflow, [each["id"] for each in sent], patience=60)
+        answers = await gather_answers(workflow, [each["id"] for each in sent])
         await until(lambda: all(workflow.answers(name) for name in names))
     assert {"succeeded"} == {answer.data["conclusion"] for answer in answers}
     assert [] == service.events("ledger-unavailable")

@@ -96,7 +96,7 @@ async def test_a_storage_that_hangs_is_told_though_it_raises_nothing(
             await asyncio.sleep(0)
         assert sqlite.idle_reason is None
         clock.forward(10.1)
-        await until(lambda: sqlite.idle_reason == "ledger-unavailable", patience=3)
+        await until(lambda: sqlite.idle_reason == "ledger-unavailable")
         other.execute("ROLLBACK")
     await waiting
     assert sqlite.idle_reason is None
