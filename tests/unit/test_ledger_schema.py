@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -298,3 +299,12 @@ async def test_damage_that_shows_later_is_waited_for(reopen: Open, path: Path) -
     await until(lambda: ledger.idle_reason == "ledger-unavailable")
     assert not waiting.done()
     waiting.cancel()
+
+
+def test_a_file_that_is_no_ledger_is_not_left_open(path: Path) -> None:
+    """The connection is closed when its first statement fails, not when its memory is freed."""
+    path.write_bytes(b"no ledger" * 100)
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        connect(path)
+    assert path not in {each.resolve() for each in Path("/proc/self/fd").iterdir()}
+    assert "file is not a database" == str(caught.value)  # its traceback has the connection
