@@ -14,7 +14,7 @@ import pytest
 from aiohttp import http as aiohttp_http
 
 from service.appliances.answers import Kind, Operation
-from service.appliances.ports import NotSent
+from service.appliances.ports import NotSent, WriteVetoed
 from service.appliances.visit import Visit, visit
 from service.errors import AnswerLost, Code, CommandError, Failed
 from tests.appliances.below import Line, http_over, http_to
@@ -142,7 +142,7 @@ async def test_a_header_that_cannot_be_sent_becomes_one_of_ours(kind: Kind, valu
 
     error = await raised(http_over(line), kind, {"Cookie": value}, BODY)
 
-    assert NotSent is error
+    assert WriteVetoed is error
     assert line.written == b""
 
 
@@ -172,7 +172,7 @@ async def test_a_write_whose_intent_is_too_old_was_certainly_not_sent(
 
     loop.set_task_factory(None)
     visit.reset(token)
-    assert NotSent is error
+    assert WriteVetoed is error
     assert line.written == b""
 
 
