@@ -142,7 +142,7 @@ async def test_a_header_that_cannot_be_sent_becomes_one_of_ours(kind: Kind, valu
 
     error = await raised(http_over(line), kind, {"Cookie": value}, BODY)
 
-    assert WriteVetoed is error
+    assert NotSent is error
     assert line.written == b""
 
 
