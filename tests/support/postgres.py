@@ -110,12 +110,16 @@ class PrivatePostgres:
 
     def kill(self) -> None:
         """End it at once, with every session, as a power cut would."""
-        self._signal(signal.SIGKILL)
+        self.freeze()  # from now on it has no more children
+        owned = list(self._owned())
+        for pid in owned:
+            os.kill(pid, signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
-        # Its memory stays until the last of its processes is gone.
+        # Its memory stays until the last of its processes is gone, which are orphans by now, and as
+        # long as it is there a new server refuses to start.
         deadline = time.monotonic() + _PATIENCE
-        while any(self._owned()) and time.monotonic() < deadline:
+        while any(self._is_alive(pid) for pid in owned) and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def freeze(self) -> None:
@@ -166,12 +170,14 @@ class PrivatePostgres:
             with suppress(OSError, ValueError, IndexError):
                 parent = int(status.read_text().rpartition(")")[2].split()[1])
                 pid = int(status.parent.name)
-                if self._process.pid in {pid, parent} and self._is_alive(status):
+                if self._process.pid in {pid, parent} and self._is_alive(pid):
                     yield pid
 
     @staticmethod
-    def _is_alive(status: Path) -> bool:
-        return status.read_text().rpartition(")")[2].split()[0] != "Z"
+    def _is_alive(pid: int) -> bool:
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return False
 
     def _run(self, *command: str | Path) -> None:
         done = subprocess.run(
