@@ -5,7 +5,7 @@
 #
 # BASE may be any Debian with Python 3.11 or newer. The build needs Debian's packages and a Python
 # package index.
-ARG BASE=python:3.13.5-slim-bookworm
+ARG BASE=python:3.13.5-slim-trixie
 
 FROM ${BASE} AS build
 

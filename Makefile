@@ -11,14 +11,16 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input
 INSTALL_LOCKED := sh deploy/install-locked.sh '$(PIP)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test image coverage soak campaign bench bench-guard check lint dashboard contracts \
-  contracts-check requirements sbom licences audit fuzz clean
+.PHONY: help setup install demo test test-debian13 image coverage soak campaign bench bench-guard \
+  check lint dashboard contracts contracts-check requirements sbom licences audit fuzz clean
 
 help:
 	@echo 'make demo          the whole story on this machine: broker, appliances, service, commands;'
 	@echo '                   STAY=1 keeps it all running afterwards, until Ctrl-C'
 	@echo 'make test          all tests; starts a RabbitMQ of its own, and Docker where none answers;'
-	@echo '                   DOCKER=no leaves out the tests that need Docker'
+	@echo '                   DOCKER=no leaves out the tests that need Docker, TESTS=... chooses some'
+	@echo 'make test-debian13 most suites, and the demo, in a container with Debian 13: Python 3.13,'
+	@echo '                   RabbitMQ 4.0, PostgreSQL 17'
 	@echo 'make install       the service with pinned requirements, in PREFIX=/opt/courier'
 	@echo 'make image         the container image appliance-courier; BASE=... chooses what it is built on'
 	@echo 'make coverage      all tests, and which branches they take: at least 95 %'
@@ -66,7 +68,11 @@ BESIDE := mkdir -p .docker; $(BIN)/python -m tests.support.engine >.docker/engin
 endif
 
 test: $(STAMP)
-	@$(BESIDE) $(PYTEST)
+	@$(BESIDE) $(PYTEST) $(TESTS)
+
+# In a container: nothing of this machine but the working tree and its way to a Python index.
+test-debian13:
+	@$(PYTHON) -m tests.support.debian13
 
 image:
 	@docker build --tag appliance-courier $(if $(BASE),--build-arg BASE=$(BASE)) \

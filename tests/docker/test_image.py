@@ -1,6 +1,7 @@
 """The image by itself: what is in it, what is not, and as whom it runs."""
 
 import json
+import re
 from typing import Final
 
 import pytest
@@ -53,6 +54,16 @@ def test_the_image_is_small(docker: Engine, made: Images) -> None:
     """At most 60 MiB above what it is built on."""
     size, base = (inspected(docker, image)["Size"] for image in (made.courier, made.base))
     assert 0 < (size - base) / MEBIBYTE <= 60
+
+
+def test_it_is_on_the_python_that_the_dockerfile_names(docker: Engine, made: Images) -> None:
+    """The same minor version as the official image, whatever the base comes from."""
+    named = re.search(
+        r"^ARG BASE=python:(\d+\.\d+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert named
+    version = "import sys; print(*sys.version_info[:2], sep='.')"
+    assert named[1] == python(docker, made, version)
 
 
 def test_what_built_it_is_not_in_it(docker: Engine, made: Images) -> None:

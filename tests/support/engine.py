@@ -203,13 +203,14 @@ def _stop() -> None:
 
 def main() -> None:
     """Keep an engine with all images until a signal comes."""
-    from tests.support.images import images  # noqa: PLC0415  it needs this module
+    from tests.support.images import debian13, images  # noqa: PLC0415  it needs this module
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     with engine() as docker:
         # All packages first: what runs beside this may want some as well, later.
         compose()
         images(docker)
+        debian13(docker)
         signal.pause()
 
 

@@ -27,13 +27,19 @@ if TYPE_CHECKING:
 
 _HERE: Final = Path(__file__).parent
 _OFFICIAL: Final = {"rabbitmq": "rabbitmq:4-management-alpine", "postgres": "postgres:17-alpine"}
-_SUITE: Final = "bookworm"
+_SUITE: Final = "trixie"
+_OFFICIAL_DEBIAN: Final = f"debian:{_SUITE}-slim"
 # Without documentation, and without waiting for the disk: no power cut is to be outlived.
 _DPKG: Final = (
     "force-unsafe-io",
     *(f"path-exclude=/usr/share/{what}/*" for what in ("doc", "info", "locale", "man")),
 )
 _AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
+# What `make setup` reads: all that the virtual environment is made of.
+_SETUP: Final = (
+    *("LICENSE", "Makefile", "README.md", "pyproject.toml", "contracts", "service/__init__.py"),
+    *("deploy/install-locked.sh", "deploy/requirements-test.txt"),
+)
 # What pip needs in a container as well, of how it is set on this machine.
 _PIP: Final = ("index-url", "proxy", "timeout", "default-timeout")
 
@@ -54,7 +60,7 @@ class Images:
 
 def images(engine: Engine) -> Images:
     """Have those made that are not there yet; whoever comes second waits for the first."""
-    is_made_here = os.geteuid() == 0 and bool(shutil.which("apt-get"))
+    is_made_here = _is_made_here()
     with alone("images"):
         base = _named("base") or (_debian(engine) if is_made_here else _default_base())
         courier = _built(engine, "courier", "--build-arg", f"BASE={base}", str(ROOT))
@@ -72,6 +78,29 @@ def images(engine: Engine) -> Images:
             for what, official in _OFFICIAL.items()
         }
     return Images(base, courier, others["rabbitmq"], others["postgres"])
+
+
+def debian13(engine: Engine) -> str:
+    """Make a Debian 13 with what `tests.support.debian13` runs, and return its name."""
+    with alone("images"):
+        base = _debian(engine) if _is_made_here() else _OFFICIAL_DEBIAN
+        packages = _built(
+            engine, "packages", "--build-arg", f"BASE={base}", "--target=packages", str(_HERE)
+        )
+        with TemporaryDirectory() as context:
+            for name in _SETUP:
+                source, copy = ROOT / name, Path(context, name)
+                copy.parent.mkdir(exist_ok=True)
+                if source.is_dir():
+                    shutil.copytree(source, copy)
+                else:
+                    shutil.copy(source, copy)
+            shutil.copy(_HERE / "debian13" / "Dockerfile", context)
+            return _built(engine, "debian13", "--build-arg", f"BASE={packages}", context)
+
+
+def _is_made_here() -> bool:
+    return os.geteuid() == 0 and bool(shutil.which("apt-get"))
 
 
 def _named(what: str) -> str | None:
