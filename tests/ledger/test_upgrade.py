@@ -35,7 +35,10 @@ WAITING: Final = """
 SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'
 """
-OLDER: Final = "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1"
+OLDER: Final = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = $1
+"""
 
 
 def shape(place: Postgres) -> Sequence[str]:
