@@ -158,6 +158,8 @@ def _unknown_one(
         sources = ", ".join(record.source for record in records)
         raise typer.BadParameter(f"several used this id: {sources}", param_hint="--source")
     (record,) = records
+    if record.told is None and record.withdrawn_at:
+        _fail(f"{command_id} was withdrawn before it was sent; nothing to resolve")
     if record.told is None:
         _fail(f"{command_id} is still being read back; {prospect(record, settings)}")
     if record.told.conclusion != Conclusion.UNKNOWN:

@@ -41,6 +41,9 @@ def story(record: Record, settings: Settings) -> list[str]:
         at = format_instant(record.told.at)
         lines.append(f"  {at}  ended {record.told.conclusion}{_why(record.told)}")
         lines.append(f"  {' ' * len(at)}  told: {record.told.data.decode()}")
+    elif record.withdrawn_at:
+        at = format_instant(record.withdrawn_at)
+        lines.append(f"  {at}  write withdrawn before it was sent; it runs when it comes back")
     else:
         lines.append(f"  still being read back; {prospect(record, settings)}")
     if record.settlement:
@@ -58,7 +61,7 @@ def document(record: Record) -> dict[str, Json]:
         "id": record.id,
         "type": record.type,
         "appliance": record.appliance,
-        "state": told.conclusion if told else "open",
+        "state": told.conclusion if told else _state(record),
         "intent": {
             "at": format_instant(intent.recorded.at),
             "before": json.loads(intent.before),
@@ -97,11 +100,12 @@ def _why(told: Told) -> str:
 
 def _state(record: Record) -> str:
     if record.told is None:
-        return "open"
+        return "withdrawn" if record.withdrawn_at else "open"
     settled = f", {record.settlement.verdict}" if record.settlement else ""
     return f"{record.told.conclusion}{settled}"
 
 
 def _since(record: Record) -> str:
     began = record.intent.recorded.at if record.intent else None
-    return format_instant(began or (record.told.at if record.told else now()))
+    ended = record.told.at if record.told else record.withdrawn_at
+    return format_instant(began or ended or now())

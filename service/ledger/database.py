@@ -126,6 +126,9 @@ class Database:
             sql: the statement.
             values: what stands in it.
             first: called before each try.
+
+        Raises:
+            asyncpg.UniqueViolationError: another statement was faster.
         """
         pause = 0.1
         while True:
@@ -133,6 +136,8 @@ class Database:
                 first()
             try:
                 rows = await self._fetch(sql, values)
+            except asyncpg.UniqueViolationError:
+                raise  # the server is well, and does not do it however often it is asked
             except (*TROUBLE, ConfigurationError) as error:
                 await self._miss(error)
                 await asyncio.sleep(pause)

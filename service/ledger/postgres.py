@@ -9,6 +9,8 @@ import asyncio
 from typing import TYPE_CHECKING, Self
 from uuid import uuid4
 
+import asyncpg
+
 from service.errors import ConfigurationError
 from service.ledger import Entry, Intent, IntentChanged, IntentOpen, Told
 from service.ledger import postgres_statements as statements
@@ -22,8 +24,6 @@ from service.telemetry import log
 if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
-
-    import asyncpg
 
     from service.ledger import Right
     from service.ledger.postgres_schema import About
@@ -119,7 +119,10 @@ class PostgresLedger:
             asked = Moment.current()
 
         values = (*_identity(command), before, writer, origin, asked.boot, asked.uptime)
-        rows = await self._database.run(statements.INTEND, *values, first=note)
+        try:
+            rows = await self._database.run(statements.INTEND, *values, first=note)
+        except asyncpg.UniqueViolationError:
+            rows = []
         if not rows:
             raise IntentOpen(command.data.appliance)
         recorded = asked.before(max(0.0, rows[0]["age"]))

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import pytest
 
 from service.ledger import Ledger
 from service.ledger.opening import open_ledger
+from service.ledger.postgres import PostgresLedger
 from service.settings import Postgres
 from tests.support.clock import Clock
 from tests.support.postgres import Server
@@ -16,6 +17,9 @@ from tests.support.postgres import Server
 Place: TypeAlias = Path | Postgres
 Open = Callable[[], Awaitable[Ledger]]
 """Opens the test's ledger anew."""
+Replicas: TypeAlias = tuple[PostgresLedger, PostgresLedger]
+LOCKED: Final = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+"""How many locks are held, of whichever ledger."""
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -50,6 +54,16 @@ async def reopen(place: Place) -> AsyncIterator[Open]:
             return ledger
 
         yield made
+
+
+@pytest.fixture
+async def replicas(database: Postgres) -> AsyncIterator[Replicas]:
+    """Two couriers' views of one ledger."""
+    async with AsyncExitStack() as stack:
+        pair = (await PostgresLedger.open(database), await PostgresLedger.open(database))
+        for each in pair:
+            stack.push_async_callback(each.close)
+        yield pair
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """An intent is open on an appliance, whichever of its names it goes by."""
 
+import asyncio
+from pathlib import Path
+
 import pytest
 
 from service.ledger import IntentOpen, Ledger
-from tests.ledger.conftest import Open
-from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, intent_of, told
+from tests.ledger.conftest import Open, Place
+from tests.support.postgres import asked
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, intent_of, told, written
 from tests.unit.making import command
 
 RENAMED = command(id="c-2", data={"appliance": "fac-new"})
@@ -75,3 +79,34 @@ async def test_names_and_origins_outlive_a_restart(reopen: Open) -> None:
     assert {FIRST.key} == await ledger.open_intents("fac-new", ORIGIN)
     await ledger.conclude(FIRST, told(), await intent_of(ledger, FIRST))
     assert set() == await ledger.open_intents("fac-1", ORIGIN)
+
+
+def lose_origins(place: Place) -> None:
+    """Let the intents be those of an older courier, which knew no origins."""
+    if isinstance(place, Path):
+        with written(place) as writer:
+            writer.execute("UPDATE commands SET origin = NULL")
+    else:
+        asked(place, "UPDATE courier_commands SET origin = NULL")
+
+
+async def test_intents_without_an_origin_keep_others_out_of_their_names(
+    reopen: Open, place: Place
+) -> None:
+    """Several may be open after an upgrade; each blocks its name and no other."""
+    ledger = await reopen()
+    await ledger.intend(FIRST, BEFORE, ORIGIN)
+    await ledger.intend(ELSEWHERE, BEFORE, OTHER)
+    await ledger.close()
+    await asyncio.to_thread(lose_origins, place)
+    ledger = await reopen()
+    for name, origin, key in (("fac-1", ORIGIN, FIRST.key), ("fac-2", OTHER, ELSEWHERE.key)):
+        assert {key} == await ledger.open_intents(name, origin)
+        with pytest.raises(IntentOpen):
+            await ledger.intend(command(id="c-4", data={"appliance": name}), BEFORE, origin)
+    assert (await intent_of(ledger, FIRST)).origin is None
+    third = command(id="c-5", data={"appliance": "fac-3"})
+    await ledger.conclude(third, told(), await ledger.intend(third, BEFORE, "https://fac-3"))
+    await ledger.conclude(FIRST, told(), await intent_of(ledger, FIRST))
+    assert set() == await ledger.open_intents("fac-1", ORIGIN)
+    assert {ELSEWHERE.key} == await ledger.open_intents("fac-2", OTHER)

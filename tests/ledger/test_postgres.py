@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -19,6 +19,7 @@ from service.ledger.opening import if_there, opened
 from service.ledger.postgres import YOUNG, PostgresLedger
 from service.messages.wire import now
 from service.settings import Postgres
+from tests.ledger.conftest import LOCKED, Replicas
 from tests.support.clock import Clock
 from tests.support.postgres import Server, asked
 from tests.support.wait import until
@@ -26,21 +27,10 @@ from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, SECOND, told
 from tests.unit.making import command
 
 SETTLED: Final = Settlement("applied", "It is there.", "anna", now())
-LOCKED: Final = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted"
 END_SESSIONS: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
-
-
-@pytest.fixture
-async def replicas(database: Postgres) -> AsyncIterator[tuple[PostgresLedger, PostgresLedger]]:
-    """Two couriers' views of one ledger."""
-    async with AsyncExitStack() as stack:
-        pair = (await PostgresLedger.open(database), await PostgresLedger.open(database))
-        for each in pair:
-            stack.push_async_callback(each.close)
-        yield pair
 
 
 @pytest.fixture
@@ -59,7 +49,7 @@ def breakable(postgres: Server) -> Iterator[Server]:
 
 
 async def test_what_one_announces_all_see(
-    replicas: tuple[PostgresLedger, PostgresLedger],
+    replicas: Replicas,
 ) -> None:
     """The other finds the intent, and may not announce there."""
     one, other = replicas
@@ -75,7 +65,7 @@ async def test_what_one_announces_all_see(
 
 @pytest.mark.usefixtures("impatient")
 async def test_one_replica_at_a_time_has_the_right_to_write(
-    replicas: tuple[PostgresLedger, PostgresLedger],
+    replicas: Replicas,
 ) -> None:
     """The other waits for a while and no longer; elsewhere it may write; then it is its turn."""
     one, other = replicas
@@ -91,7 +81,7 @@ async def test_one_replica_at_a_time_has_the_right_to_write(
 
 
 async def test_whoever_waits_for_the_right_gets_it_when_it_is_given_back(
-    replicas: tuple[PostgresLedger, PostgresLedger],
+    replicas: Replicas,
 ) -> None:
     """Without coming again."""
     one, other = replicas
@@ -104,9 +94,7 @@ async def test_whoever_waits_for_the_right_gets_it_when_it_is_given_back(
         assert (await waiting).stands
 
 
-async def test_the_right_ends_with_its_session(
-    database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
-) -> None:
+async def test_the_right_ends_with_its_session(database: Postgres, replicas: Replicas) -> None:
     """Who has lost it knows, and another replica gets it."""
     one, other = replicas
     async with one.writing("fac-1", ORIGIN) as right:
@@ -119,7 +107,7 @@ async def test_the_right_ends_with_its_session(
 
 
 async def test_whoever_is_cancelled_leaves_no_lock_behind(
-    database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
+    database: Postgres, replicas: Replicas
 ) -> None:
     """At whatever await: while it asks, while it waits, while it has it, while it gives it back."""
     one, _ = replicas
@@ -139,7 +127,7 @@ async def test_whoever_is_cancelled_leaves_no_lock_behind(
 
 
 async def test_a_writes_age_is_told_by_the_servers_clock(
-    database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
+    database: Postgres, replicas: Replicas
 ) -> None:
     """Two replicas agree on how long ago it was; where it was made, the uptime may say less."""
     one, other = replicas
@@ -155,7 +143,7 @@ async def test_a_writes_age_is_told_by_the_servers_clock(
 
 
 async def test_a_statement_that_arrives_late_concerns_no_later_announcement(
-    replicas: tuple[PostgresLedger, PostgresLedger],
+    replicas: Replicas,
 ) -> None:
     """A withdrawal that was lost on a dead connection takes back what it meant, or nothing."""
     one, other = replicas
@@ -194,7 +182,7 @@ async def test_an_announcement_whose_answer_was_lost_is_found_again(
 
 
 async def test_a_server_that_comes_back_finds_everything_as_it_was(
-    breakable: Server, replicas: tuple[PostgresLedger, PostgresLedger]
+    breakable: Server, replicas: Replicas
 ) -> None:
     """Meanwhile everybody waits, and the service is not ready."""
     one, other = replicas
@@ -214,7 +202,7 @@ async def test_a_server_that_comes_back_finds_everything_as_it_was(
 
 @pytest.mark.usefixtures("impatient")
 async def test_a_server_that_hangs_is_told_and_waited_for(
-    breakable: Server, replicas: tuple[PostgresLedger, PostgresLedger]
+    breakable: Server, replicas: Replicas
 ) -> None:
     """It takes connections and says nothing; nobody waits for an answer that will not come."""
     one, _ = replicas
@@ -227,7 +215,7 @@ async def test_a_server_that_hangs_is_told_and_waited_for(
 
 @pytest.mark.usefixtures("impatient")
 async def test_the_wait_for_the_right_is_bounded_whatever_the_server_does(
-    breakable: Server, replicas: tuple[PostgresLedger, PostgresLedger]
+    breakable: Server, replicas: Replicas
 ) -> None:
     """A server that is gone gives nobody the right, and keeps no delivery."""
     one, _ = replicas
@@ -287,7 +275,7 @@ async def test_what_is_recorded_is_durable_whatever_the_servers_default_is(
 
 
 async def test_what_somebody_must_still_look_at_is_never_forgotten(
-    database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
+    database: Postgres, replicas: Replicas
 ) -> None:
     """No open intent and no unsettled unknown, however old."""
     one, _ = replicas
@@ -350,9 +338,7 @@ def test_where_there_is_no_ledger_none_is_opened(database: Postgres) -> None:
     assert asked(database, "SELECT to_regclass('courier_ledger') IS NULL")
 
 
-async def test_a_look_changes_nothing(
-    database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
-) -> None:
+async def test_a_look_changes_nothing(database: Postgres, replicas: Replicas) -> None:
     """Who opened it to read can settle nothing in it."""
     one, _ = replicas
     await one.conclude(FIRST, told("unknown"), None)

@@ -1,8 +1,7 @@
 """What was pruned counts as lost: the guard moves with it, and two clocks must agree."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,7 @@ from service.ledger import postgres as postgres_module
 from service.ledger.postgres import PostgresLedger
 from service.ledger.sqlite import SqliteLedger
 from service.messages.wire import now
-from service.settings import Postgres
-from tests.ledger.conftest import Open, Place
+from tests.ledger.conftest import Open, Place, Replicas
 from tests.support.postgres import asked
 from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, told, written
 from tests.unit.making import command
@@ -143,18 +141,8 @@ def cut(real: Callable[..., Any], statements: int) -> Callable[..., Any]:
     return run
 
 
-@pytest.fixture
-async def replicas(database: Postgres) -> AsyncIterator[tuple[PostgresLedger, PostgresLedger]]:
-    """Two couriers' views of one ledger."""
-    async with AsyncExitStack() as stack:
-        pair = (await PostgresLedger.open(database), await PostgresLedger.open(database))
-        for each in pair:
-            stack.push_async_callback(each.close)
-        yield pair
-
-
 async def test_what_one_replica_pruned_the_others_know_at_their_next_look(
-    replicas: tuple[PostgresLedger, PostgresLedger],
+    replicas: Replicas,
 ) -> None:
     """Even at a look for a command that nobody knows."""
     one, other = replicas
@@ -165,7 +153,7 @@ async def test_what_one_replica_pruned_the_others_know_at_their_next_look(
 
 
 async def test_the_server_prunes_nothing_that_is_younger_by_its_own_clock(
-    replicas: tuple[PostgresLedger, PostgresLedger], monkeypatch: pytest.MonkeyPatch
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A courier whose clock is 500 days ahead asks for what is 400 days old, and gets no more."""
     one, _ = replicas
@@ -181,7 +169,7 @@ async def test_the_server_prunes_nothing_that_is_younger_by_its_own_clock(
 
 
 async def test_a_courier_whose_clock_is_behind_prunes_less(
-    replicas: tuple[PostgresLedger, PostgresLedger], monkeypatch: pytest.MonkeyPatch
+    replicas: Replicas, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both clocks must call it old."""
     one, _ = replicas

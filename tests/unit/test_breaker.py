@@ -8,12 +8,13 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 
 from service.appliances.breaker import Breaker
-from service.appliances.ports import NotSent
+from service.appliances.ports import NotSent, WriteVetoed
 from service.errors import AnswerLost, Code, CommandError, Failed, Waiting
 from tests.support.clock import Clock
 
 PAUSE = 5.0
 GONE = NotSent("fvc-1 cannot be reached: Connection refused")
+VETO = WriteVetoed("the write on fvc-1 came too late and was not sent")
 NO_ANSWER = (
     GONE,
     Failed(Code.UNREACHABLE, "no answer from fvc-1: timed out"),
@@ -128,6 +129,28 @@ def test_a_cancelled_request_that_was_no_look_changes_nothing(breaker: Breaker) 
         for error in (KeyboardInterrupt, ZeroDivisionError):
             with suppress(error), breaker.passing():
                 raise error
+    assert "closed" == state(breaker)
+
+
+def test_a_veto_of_ours_says_nothing_about_the_appliance(breaker: Breaker) -> None:
+    """A write that the courier kept from leaving is no failure, and no answer either."""
+    miss(breaker, 9, VETO)
+    assert "closed" == state(breaker)
+    miss(breaker, 2)
+    miss(breaker, 9, VETO)
+    miss(breaker, 1)
+    assert "open" == state(breaker)
+
+
+def test_a_look_that_is_vetoed_lets_the_next_one_look_at_once(
+    clock: Clock, breaker: Breaker
+) -> None:
+    """Nothing was sent, so nothing was learnt; the reason that is told stays the appliance's."""
+    miss(breaker)
+    clock.forward(PAUSE)
+    miss(breaker, 1, VETO)
+    assert "open" == state(breaker)
+    answer(breaker)
     assert "closed" == state(breaker)
 
 
