@@ -73,7 +73,9 @@ class FortiAuthenticator:
         # ASSUMED: what is not done after twice the time that we wait for an answer is not done.
         self.settle_time = 2 * http.read_timeout
         self.http = http
-        self.session: Session[str] = Session(http.name, secret, rules, login=self._log_in)
+        self.session: Session[str] = Session(
+            http.name, secret, rules, login=self._log_in, slowest=http.slowest
+        )
         self._username = username
 
     async def balance(self) -> SmsBalance:

@@ -93,7 +93,12 @@ class FortiVoice:
         self.origin = http.origin
         self.http = http
         self.session: Session[Login] = Session(
-            http.name, secret, rules, login=self._log_in, logout=self._log_out
+            http.name,
+            secret,
+            rules,
+            login=self._log_in,
+            slowest=http.slowest,
+            logout=self._log_out,
         )
         self._username = username
 

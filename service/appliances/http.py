@@ -57,6 +57,8 @@ class Http:
         origin: scheme, host and port.
         concurrency: requests in flight at once, at most.
         in_flight: requests that are being answered now.
+        patience: seconds after which a request that is under way is given up.
+        slowest: seconds that `send` may take.
     """
 
     def __init__(  # noqa: PLR0913  each has its name at the call
@@ -79,7 +81,9 @@ class Http:
         self.breaker = Breaker(name, failures=breaker_failures)
         self.read_timeout = read_timeout
         # The transport's limit begins anew with every piece of an answer that trickles in.
-        self._patience = connect_timeout + 2 * read_timeout
+        self.patience = connect_timeout + 2 * read_timeout
+        # In its turn, and once more where a read may be repeated.
+        self.slowest = MAX_WAIT + 2 * self.patience
         self._slots = asyncio.Semaphore(concurrency)
         self._writing = writing
         where = httpx.URL(url)
@@ -188,12 +192,11 @@ class Http:
     ) -> Answer:
         current = visit.get()
         if current is not None:
-            current.requests += 1
-            current.status = None  # until this one is answered
+            current.note_request(self.patience)
         began, at = time.perf_counter(), time.time()
         asked = _encoded(operation.method, self.origin + operation.path, headers, request)
         with self._span(operation):
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self.patience):
                 reply = await self._transport.exchange(
                     asked, most=MAX_ANSWER_BYTES, leaving=self._leaving(operation)
                 )

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from service.telemetry import log
 
-_CONSECUTIVE = 60.0
-"""Seconds after which a session's refusal has nothing to do with that of the one before."""
+CONSECUTIVE = 60.0
+"""Seconds after which a session's refusal has nothing to do with that of the one before, at an
+appliance that answers sooner."""
 
 
 @dataclass
@@ -34,10 +35,15 @@ class Permissions:
         appliance: whose account it is.
         memory: seconds for which a denial is believed without another login.
         doubt: seconds to wait, once, before a new session's refusal is taken for a denial.
+        slowest: seconds that a request may take. Between two refusals lie the doubt, a login and
+            the request that is refused again.
     """
 
-    def __init__(self, appliance: str, memory: float, doubt: float) -> None:
+    def __init__(
+        self, appliance: str, memory: float, doubt: float, *, slowest: float = 0.0
+    ) -> None:
         """Start without any knowledge."""
+        self._consecutive = max(CONSECUTIVE, doubt + 2 * slowest)
         self._appliance = appliance
         self._memory = memory
         self._doubt = doubt
@@ -68,7 +74,7 @@ class Permissions:
         """
         now = time.monotonic()
         found = self._refusals.pop(operation, None)
-        if found is None or operation in in_session or now - found.last_at > _CONSECUTIVE:
+        if found is None or operation in in_session or now - found.last_at > self._consecutive:
             found = _Refusals(now)
         if found.again_at is not None and now - age < found.again_at:
             # Somebody else opened it while this one waited: it may be over like those before it.

@@ -80,6 +80,7 @@ class Session(Generic[T]):
         rules: how gently it is handled.
         login: logs in with a password and returns what proves the session; raises
             `CredentialsRefused` when the appliance says no.
+        slowest: seconds that a request may take.
         logout: tells the appliance that the session is not needed any more; may fail.
 
     Attributes:
@@ -93,6 +94,7 @@ class Session(Generic[T]):
         rules: Rules,
         *,
         login: Callable[[str], Awaitable[T]],
+        slowest: float = 0.0,
         logout: Callable[[T], Awaitable[object]] | None = None,
     ) -> None:
         """Start closed."""
@@ -103,16 +105,14 @@ class Session(Generic[T]):
         self._logout = logout
         self._current: Opened[T] | None = None
         self._opening: asyncio.Task[Opened[T]] | None = None
-        self._permissions = Permissions(appliance, rules.cooldown, rules.doubt)
+        self._permissions = Permissions(appliance, rules.cooldown, rules.doubt, slowest=slowest)
         self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def state(self) -> State:
         """Where it stands."""
-        if self._current is not None:
-            return State.OPEN
-        if self._opening is not None:
-            return State.OPENING
+        if self._current or self._opening:
+            return State.OPEN if self._current else State.OPENING
         return State.REFUSED if self.credentials.are_refused else State.CLOSED
 
     async def opened(self) -> Opened[T]:
@@ -126,10 +126,9 @@ class Session(Generic[T]):
         if self._current is not None:
             self._tell_reuse()
             return self._current
-        patience: float | None = MAX_WAIT
         is_shared = self._opening is not None
+        patience = MAX_WAIT if is_shared else None  # its own login ends by itself
         if self._opening is None:
-            patience = None  # this one does not wait for another: its own request is under way
             self._opening = asyncio.create_task(self._open(self.credentials.take()))
             self._opening.add_done_callback(self._opening_done)
         try:
@@ -275,8 +274,8 @@ class Session(Generic[T]):
         self._current = Opened(token)
         self._look_later(self._current, self._idle)
         note_session()
-        took = round((time.perf_counter() - began) * 1000, 1)
-        log.info("session-opened", appliance=self._appliance, duration_ms=took)
+        took = (time.perf_counter() - began) * 1000
+        log.info("session-opened", appliance=self._appliance, duration_ms=round(took, 1))
         return self._current
 
     def _opening_done(self, task: asyncio.Task[Opened[T]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -24,12 +25,20 @@ class Visit:
         session_told: the event log says which session it goes over.
         write_age: tells how many seconds ago its write was announced; infinitely many if another
             replica may have got the right to write meanwhile.
+        busy_until: until when its requests may take, by the loop's clock.
     """
 
     requests: int = 0
     status: int | None = None
     session_told: bool = False
     write_age: Callable[[], float] = field(default=_just_now, repr=False)
+    busy_until: float = 0.0
+
+    def note_request(self, longest: float) -> None:
+        """Note that a request is sent, which ends after so many seconds at the latest."""
+        self.requests += 1
+        self.status = None  # until this one is answered
+        self.busy_until = max(self.busy_until, asyncio.get_running_loop().time() + longest)
 
 
 visit: ContextVar[Visit | None] = ContextVar("visit", default=None)
@@ -43,3 +52,8 @@ def note_session() -> bool:
         return False
     current.session_told = True
     return True
+
+
+def current_visit() -> Visit:
+    """Give the visit that was begun for the command that is being run here, or a new one."""
+    return visit.get() or Visit()

@@ -20,7 +20,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
-from service.appliances.visit import Visit, visit
+from service.appliances.visit import current_visit, visit
 from service.errors import Code, CommandError, Reason, Refused, Rejection, Waiting
 from service.execution.delays import Delays, delayed
 from service.execution.ending import Endings, internal_error, out_of_time, undetermined
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from service.appliances.inventory import Inventory
+    from service.appliances.visit import Visit
     from service.execution.line import Turn
     from service.execution.plans import Plan
     from service.ledger import Entry, Ledger
@@ -67,7 +68,7 @@ class _Run:
     pages: EventPages
     turn: Turn | None
     held: AsyncExitStack
-    visit: Visit = field(default_factory=Visit)
+    visit: Visit = field(default_factory=current_visit)
 
 
 class Execution:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from service.appliances.visit import Visit, visit
 from service.errors import Reason, Rejection
-from service.execution.plans import PLANS
 from service.messages.wire import now
 from service.telemetry import log, traces
 
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     Begin: TypeAlias = Callable[[Received], Coroutine[None, None, Event | Retry]]
 
 OVERDUE = 300.0
-"""Seconds for which a command may be run past its time: longer than any honest delivery takes."""
-STREAM_OVERDUE = 3600.0
-"""The same for a streamed list, which is read to its end once it was begun."""
+"""Seconds without a request, past its time, after which a command counts as hung.
+
+Longer than all that a command waits for between two requests: permits, tickets, locks, the ledger.
+How long a request may take is the inventory's choice, and is added while one is under way.
+"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,12 @@ class _Flight:
     command_type: str
     digest: str
     task: asyncio.Task[Event | Retry]
-    late_at: float
+    ends_at: float
+    visit: Visit
     span: Place | None
+
+    def is_overdue(self, at: float, grace: float) -> bool:
+        return max(self.ends_at, self.visit.busy_until) + grace < at
 
 
 class Flights:
@@ -47,7 +53,7 @@ class Flights:
 
     Args:
         execution: runs them.
-        grace: seconds past its time after which a command counts as hung; streams have more.
+        grace: seconds without a request, past its time, after which a command counts as hung.
     """
 
     def __init__(self, execution: Execution, *, grace: float = OVERDUE) -> None:
@@ -60,7 +66,7 @@ class Flights:
     def idle_reason(self) -> str | None:
         """Tell when a command does not come to its end; None when all do."""
         at = asyncio.get_running_loop().time()
-        late = any(flight.late_at < at for flight in self._flights.values())
+        late = any(each.is_overdue(at, self._grace) for each in self._flights.values())
         return "command-overdue" if late else None
 
     @property
@@ -82,12 +88,10 @@ class Flights:
         if flight is None:
             # In seconds: some deadlines are the last instant that a calendar has.
             left = max(0.0, (self._execution.deadline(received) - now()).total_seconds())
-            data = received.command.data
-            grace = STREAM_OVERDUE if PLANS[type(data)].streams(data) else self._grace
-            late_at = asyncio.get_running_loop().time() + left + grace
-            task = asyncio.create_task(self._guarded(received, begin))
+            ends_at, seen = asyncio.get_running_loop().time() + left, Visit()
+            task = asyncio.create_task(self._guarded(received, begin, seen))
             flight = self._flights[key] = _Flight(
-                received.command.envelope.type, digest, task, late_at, traces.here()
+                received.command.envelope.type, digest, task, ends_at, seen, traces.here()
             )
             task.add_done_callback(lambda done: self._landed(key, done))
         elif flight.digest != digest:
@@ -97,8 +101,9 @@ class Flights:
             traces.link(flight.span)
         return await asyncio.shield(flight.task)
 
-    async def _guarded(self, received: Received, begin: Begin) -> Event | Retry:
+    async def _guarded(self, received: Received, begin: Begin, seen: Visit) -> Event | Retry:
         """Run a command; one that a bug interrupts ends as well: run again, it would fail again."""
+        visit.set(seen)  # in the context of this task alone
         try:
             return await begin(received)
         except Rejection:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Value: TypeAlias = str | bytes | float | None
 Row: TypeAlias = tuple[Value, ...]
 _Rows: TypeAlias = list[sqlite3.Row]
-_Run: TypeAlias = "asyncio.Future[list[_Rows | sqlite3.Error]]"
+_Run: TypeAlias = "asyncio.Future[list[_Rows | Exception]]"
 
 HANGS = 10.0
 """Seconds after which a storage that has not answered is said to hang."""
@@ -71,6 +71,7 @@ class Batches:
 
         Raises:
             sqlite3.Error: it was not run; what else was waiting has nothing to do with it.
+            ValueError, OverflowError: SQLite cannot store a value of its row; the same holds.
         """
         loop = asyncio.get_running_loop()
         statement = _Statement(sql, row, loop.create_future())
@@ -107,7 +108,7 @@ class Batches:
             else:
                 statement.done.set_result(result)
 
-    def _together(self, batch: Sequence[_Statement]) -> list[_Rows | sqlite3.Error]:
+    def _together(self, batch: Sequence[_Statement]) -> list[_Rows | Exception]:
         """Run them in one transaction; if that fails, each in its own."""
         if len(batch) > 1 and any(statement.writes for statement in batch):
             try:
@@ -121,12 +122,14 @@ class Batches:
                 pass  # whose fault it is shows when each is on its own
         return [self._attempt(each, sqlite3.Error) for each in batch]
 
-    def _attempt(
-        self, statement: _Statement, expected: type[sqlite3.Error]
-    ) -> _Rows | sqlite3.Error:
+    def _attempt(self, statement: _Statement, expected: type[sqlite3.Error]) -> _Rows | Exception:
         try:
             return statement.run(self._connection)
         except expected as error:
+            return error
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # noqa: BLE001  a row that cannot be made, or bound: none was run
             return error
 
 

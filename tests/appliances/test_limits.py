@@ -11,6 +11,7 @@ import pytest
 from service.appliances.answers import Kind, Operation
 from service.appliances.http import Http
 from service.appliances.ports import DeviceInventory, SmsLicensing
+from service.appliances.visit import Visit, visit
 from service.errors import AnswerLost, Waiting
 from service.simulator import Hang
 from tests.appliances.pairs import LIMITS, Sms, Voice
@@ -230,3 +231,15 @@ async def test_a_hung_appliance_takes_no_more_than_its_share_and_others_go_on(
     for task in crowd:
         task.cancel()
     await asyncio.wait(crowd)
+
+
+@pytest.mark.parametrize("read_timeout", [30.0, 3600.0])
+async def test_a_request_says_how_long_it_may_take(make: Make, read_timeout: float) -> None:
+    """Who watches the command counts it as hung only after that, whatever the inventory says."""
+    pair = make(read_timeout=read_timeout)
+    seen = Visit()
+    token = visit.set(seen)
+    began = asyncio.get_running_loop().time()
+    await pair.read()
+    visit.reset(token)
+    assert seen.busy_until >= began + 2 * read_timeout

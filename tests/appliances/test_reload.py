@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trustme
 
-from service.appliances.ports import NotSent, VoiceLicensing
+from service.appliances.ports import DeviceInventory, NotSent, VoiceLicensing
 from service.errors import Code, Refused
 from tests.appliances.pairs import KINDS, Sms, Voice, inventory_text
 from tests.support.wait import until
@@ -232,6 +232,31 @@ async def test_who_is_at_an_appliance_may_finish(reloaded: Reloaded, end: str) -
         assert 0 == reloaded.goodbyes
     await until(lambda: reloaded.goodbyes == 1)
     assert (1, 1) == (before.written(), before.simulated.books.logins)
+
+
+async def test_who_waits_to_stay_for_long_may_finish(reloaded: Reloaded) -> None:
+    """A stream that waits for others, on the appliance as it was, still finds it open."""
+    before, found = reloaded.voice, asyncio.Event()
+
+    async def stream() -> None:
+        async with reloaded.inventory.visiting("fvc-1", DeviceInventory, long=True):
+            found.set()
+            await asyncio.sleep(0)
+            assert 0 == reloaded.goodbyes
+            await before.read()
+
+    async with AsyncExitStack() as others:
+        for _ in range(2):
+            await others.enter_async_context(
+                reloaded.inventory.visiting("fvc-1", DeviceInventory, long=True)
+            )
+        await before.read()
+        third = asyncio.create_task(stream())
+        await asyncio.sleep(0)
+        reloaded.change("fvc-1", {"read_timeout": 7})
+        assert not found.is_set()
+    await third
+    await until(lambda: reloaded.goodbyes == 1)
 
 
 async def test_writers_take_turns_across_a_change(reloaded: Reloaded, kind: str) -> None:

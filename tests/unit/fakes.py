@@ -29,11 +29,11 @@ Open = Callable[[], Awaitable[SqliteLedger]]
 """Opens a ledger's file anew."""
 
 
-def asked() -> None:
-    """Count a request, as the connection to an appliance does."""
+def asked(longest: float = 0.0) -> None:
+    """Count a request, as the connection to an appliance does, and say how long it may take."""
     current = visit.get()
     if current is not None:
-        current.requests += 1
+        current.note_request(longest)
 
 
 class Fake:
@@ -45,6 +45,7 @@ class Fake:
         errors_after_write: what takes their place once a write came.
         answer: raised by every write, after it had its effect.
         gate: reads wait for it.
+        longest: seconds that a read may take.
         busy: raised instead of the right to write.
         standing: how things stand with it.
     """
@@ -57,6 +58,7 @@ class Fake:
         self.answer: Exception | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.longest = 0.0
         self.busy: CommandError | None = None
         self.standing = Status("open", "closed", 0, 1, 0)
         self.reads = 0
@@ -79,7 +81,7 @@ class Fake:
         self.gate.set()
 
     async def _read(self) -> None:
-        asked()
+        asked(self.longest)
         self.reads += 1
         await self.gate.wait()
         error = self.errors.pop(0) if self.errors else None

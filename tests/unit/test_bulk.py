@@ -257,6 +257,26 @@ def test_a_line_that_was_cut_by_a_crash_is_one_that_was_not_written(
     assert [2, 3] == [json.loads(line)["row"] for line in path.read_text().splitlines()]
 
 
+@pytest.mark.parametrize("cut", [0, 20])
+def test_zeros_at_the_end_are_a_line_that_was_not_written(
+    cut: int, rows: list[Row], tmp_path: Path
+) -> None:
+    """After a loss of power the length of a file may be on disk and its last bytes not."""
+    path = tmp_path / "r"
+    with Results.opened(path, rows) as results:
+        results.finish(rows[0], 1, finished(rows[0]))
+        results.finish(rows[1], 1, finished(rows[1]))
+    written = path.read_bytes()
+    path.write_bytes(written[: len(written) - cut] + b"\0" * 4096)
+    with Results.opened(path, rows) as results:
+        pending = [(rows[1], 1)] if cut else []
+        assert [*pending, (rows[2], 1)] == results.pending(retry_failed=False)
+        results.finish(rows[2], 1, finished(rows[2]))
+    ended = [1, 3] if cut else [1, 2, 3]
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert ended == [line["row"] - rows[0].line + 1 for line in lines]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -1,16 +1,18 @@
 """Work belongs to no delivery: it is joined, and outlives those who wait for it."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
 from service.errors import Code, Failed, Reason, Rejection
 from service.execution import Retry
-from service.execution.flight import Flights
+from service.execution.flight import OVERDUE, Flights
 from service.ledger.sqlite import SqliteLedger
 from service.messages.encode import Event
+from tests.support.clock import Clock
 from tests.support.wait import until
-from tests.unit.fakes import FakeFac, FakeFvc, executing
+from tests.unit.fakes import FakeFac, FakeFvc, executing, part
 from tests.unit.making import LICENSE, OTHER_LICENSE, command, received
 
 
@@ -134,19 +136,51 @@ async def test_a_command_that_outlives_its_time_by_far_is_told(
     assert flights.idle_reason is None
 
 
-async def test_a_stream_may_take_longer(sqlite: SqliteLedger, fvc: FakeFvc) -> None:
-    """A whole inventory is read to its end, once it was begun."""
-    flights = Flights(executing(sqlite, fvc, command_ttl=0.1), grace=-0.2)
+@pytest.mark.parametrize("name", ["activate-sms-license", "query-sms-balance"])
+async def test_a_request_that_may_take_hours_is_no_hung_command(
+    clock: Clock, sqlite: SqliteLedger, fac: FakeFac, name: str
+) -> None:
+    """The watchdog would end the service in the middle of a write."""
+    fac.longest = 2 * 3600.0
+    flights = Flights(executing(sqlite, fac, command_ttl=1))
+    fac.gate.clear()
+    flying = asyncio.create_task(flights.settle(received(command(name))))
+    await until(lambda: fac.reads)
+    clock.forward(fac.longest + OVERDUE - 60)
+    before = flights.idle_reason
+    clock.forward(120)
+    assert (None, "command-overdue") == (before, flights.idle_reason)
+    fac.gate.set()
+    await flying
+
+
+def _has_read(fvc: FakeFvc, before: int) -> bool:
+    return fvc.reads > before
+
+
+async def test_a_stream_that_goes_on_is_no_hung_command(
+    clock: Clock, sqlite: SqliteLedger, fvc: FakeFvc
+) -> None:
+    """A whole inventory is read to its end, once it was begun: page after page, for hours."""
+    fvc.parts = [part(total=20) for _ in range(20)]
     fvc.gate.clear()
-    stream = received(command("query-devices", {"stream": True}))
-    other = received(command("query-devices", id="c-2"))
-    flying = [asyncio.create_task(flights.settle(stream))]
-    await until(lambda: fvc.reads == 1)
-    assert flights.idle_reason is None
-    flying.append(asyncio.create_task(flights.settle(other)))
-    await until(lambda: flights.idle_reason == "command-overdue")
+    flights = Flights(executing(sqlite, fvc, command_ttl=1))
+    flying = asyncio.create_task(
+        flights.settle(received(command("query-devices", {"stream": True})))
+    )
+    reasons = []
+    for _ in fvc.parts:
+        before = fvc.reads
+        fvc.gate.set()  # for the one that waits, not for the next one
+        fvc.gate.clear()
+        await until(partial(_has_read, fvc, before))
+        clock.forward(OVERDUE - 30)
+        reasons.append(flights.idle_reason)
+    assert [None] * 20 == reasons
+    clock.forward(60)
+    assert "command-overdue" == flights.idle_reason
     fvc.gate.set()
-    await asyncio.gather(*flying)
+    await flying
 
 
 async def test_a_deadline_at_the_end_of_all_calendars_is_one_like_any_other(

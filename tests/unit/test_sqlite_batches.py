@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -67,11 +67,19 @@ async def test_nobody_is_told_before_it_is_on_disk(batches: Batches, tmp_path: P
     [
         (INSERT, ("a",), sqlite3.IntegrityError),
         ("INSERT INTO nowhere VALUES (?)", ("b",), sqlite3.OperationalError),
+        (INSERT, ("\ud800",), UnicodeEncodeError),
+        (INSERT, (2**63,), OverflowError),
+        (INSERT, (object(),), sqlite3.ProgrammingError),
+        (INSERT, lambda: (1 / 0,), ZeroDivisionError),
     ],
-    ids=["it is there", "no table"],
+    ids=["it is there", "no table", "no text", "no integer", "no value", "no row"],
 )
 async def test_one_that_fails_fails_alone(
-    sql: str, row: tuple[str], kind: type[Exception], batches: Batches, tmp_path: Path
+    sql: str,
+    row: Any,  # noqa: ANN401  also what its type forbids
+    kind: type[Exception],
+    batches: Batches,
+    tmp_path: Path,
 ) -> None:
     """Those that were run with it are not the worse for it, whatever it died of."""
     await batches.run(INSERT, ("a",))

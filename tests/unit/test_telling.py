@@ -320,6 +320,20 @@ async def test_a_result_is_told_to_all_and_then_to_the_one_who_asked() -> None:
     assert {EVENT.body()} == {message.body for _, _, message in publisher.sent}
 
 
+async def test_a_reply_holds_nothing_but_the_event() -> None:
+    """A producer may name any queue: it chooses ids, and neither headers, routes nor properties."""
+    publisher = FakePublisher()
+    raw = delivery({"own": 1, "CC": ["x"]}, **PROPERTIES, expiration="1000", user_id="portal")
+    await telling.tell(publisher.used, raw, EVENT)
+    (_, _, event), (_, _, reply) = publisher.sent
+    names = [
+        *("body", "headers", "content_type", "content_encoding", "priority", "reply_to"),
+        *("expiration", "message_id", "timestamp", "type", "user_id", "app_id"),
+    ]
+    assert {} == reply.headers
+    assert {n: getattr(event, n) for n in names} == {n: getattr(reply, n) for n in names}
+
+
 @pytest.mark.parametrize("reply_to", [None, "", "courier.activate-sms-license", "courier."])
 async def test_nobody_is_answered_who_did_not_ask(reply_to: str | None) -> None:
     """An answer never becomes a command: our own names are not answered."""

@@ -156,6 +156,8 @@ class Results:
             self.known[row.line] = told
         if torn:
             # Whoever wrote it was killed in the middle of the line; anything else is not ours.
+            # After a loss of power it may end in zeros: its length was on disk, its last bytes not.
+            torn = torn.rstrip("\0")
             if not (torn.startswith(_BEGINNING) or _BEGINNING.startswith(torn)):
                 raise BadRows(f"{self.path} is no result file")
             self._file.truncate(len((whole + newline).encode()))
