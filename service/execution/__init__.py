@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from service.appliances.inventory import Inventory
+    from service.execution.horizon import VirtualHostHold
     from service.execution.line import Turn
     from service.execution.plans import Plan
     from service.ledger import Entry, Ledger
@@ -78,6 +79,7 @@ class Execution:
     Args:
         inventory: the appliances.
         ledger: what was intended and told.
+        hold: of that ledger on the virtual host; without it nothing is written.
         source: the `source` of the events.
         tell: tells an event before a command's end; returns when the broker has it.
         retry_delays: seconds, in the order in which they are taken; the last one repeats.
@@ -85,11 +87,12 @@ class Execution:
         recovery_ttl: seconds for which an announced write is read back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each has its name at the call
         self,
         inventory: Inventory,
         ledger: Ledger,
         *,
+        hold: VirtualHostHold,
         source: str,
         tell: Callable[[Event], Awaitable[None]],
         retry_delays: Sequence[int],
@@ -99,6 +102,7 @@ class Execution:
         """Keep the parts."""
         self._inventory = inventory
         self._ledger = ledger
+        self._hold = hold
         self._endings = Endings(ledger, source)
         self._source = source
         self._tell = tell
@@ -106,7 +110,7 @@ class Execution:
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
         self._lines = Lines()
-        self._horizon = LedgerHorizon(ledger)
+        self._horizon = LedgerHorizon(ledger, hold)
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or tell again how it ended.
@@ -243,7 +247,8 @@ class Execution:
         """Get the right to write among all replicas, until the end is stored.
 
         Raises:
-            Waiting: another command's write, or another replica, has to be waited for.
+            Waiting: another command's write, or another replica, has to be waited for; or the
+                virtual host is not held for this ledger.
         """
         command, intent = run.received.command, run.intent
         name = command.data.appliance
@@ -254,7 +259,10 @@ class Execution:
             if intent.open:
                 intent.lapse()
             raise IntentOpen(name)
-        run.visit.write_age = lambda: intent.age if right.stands else math.inf
+        if not self._hold.is_held:
+            raise Waiting(Code.BUSY, "the virtual host is not held for this ledger at the moment")
+        hold = self._hold
+        run.visit.write_age = lambda: intent.age if right.stands and hold.is_held else math.inf
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""

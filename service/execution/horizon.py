@@ -1,19 +1,42 @@
 """Which commands may be older than what the ledger knows.
 
-A ledger knows nothing of what was done before it was created, nor of what was pruned. A licence
-command that it does not know, and that may have been run before, is never run on a guess.
+A ledger knows nothing of what was done before it was created, nor of what was pruned, nor of what
+was done while another ledger served the virtual host. A licence command that it does not know, and
+that may have been run before, is never run on a guess.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from service.messages.wire import now
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from service.execution.received import Received
     from service.ledger import Ledger
 
 _MAX_SEEN = 10_000
 """Commands that are remembered while the ledger is new."""
+_TAKEOVER_LASTS = timedelta(hours=1)
+"""How long after a takeover a redelivered command without any time counts as older than that."""
+
+
+class VirtualHostHold(Protocol):
+    """The hold of a ledger on its virtual host; see `service.topology.ledger_hold`.
+
+    Attributes:
+        taken_over_at: when another ledger's hold ended and this one's began; None if none did.
+    """
+
+    taken_over_at: datetime | None
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether no other ledger can serve the virtual host at this moment."""
+        ...
 
 
 class LedgerHorizon:
@@ -21,11 +44,13 @@ class LedgerHorizon:
 
     Args:
         ledger: which does not know the commands that are asked about.
+        hold: of that ledger.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, hold: VirtualHostHold) -> None:
         """Start with no command seen."""
         self._ledger = ledger
+        self._hold = hold
         self._first_seen: dict[tuple[str, str], None] = {}
 
     def note(self, received: Received) -> None:
@@ -40,14 +65,20 @@ class LedgerHorizon:
         """Tell whether a command that the ledger does not know may have been run before."""
         if received.had_intent:
             return True
-        if not received.redelivered or received.command.key in self._first_seen:
+        if not received.redelivered:
+            return False
+        taken_over = self._hold.taken_over_at
+        # Whatever was seen before a takeover may have been run meanwhile.
+        if taken_over is None and received.command.key in self._first_seen:
             return False
         # The time of first receipt in a retry copy is more reliable than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
         if ages:
-            created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
-            return min(ages) < (max(created_at, pruned) if pruned else created_at)
+            gaps = (self._ledger.created_at, self._ledger.pruned_before, taken_over)
+            return min(ages) < max(each for each in gaps if each is not None)
+        if taken_over is not None and now() - taken_over < _TAKEOVER_LASTS:
+            return True
         # Nothing tells its age. If the ledger is new, an earlier process that had the command had
         # another ledger.
         return self._ledger.is_new and received.inherited
