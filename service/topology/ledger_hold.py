@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from aiormq.abc import AbstractChannel
     from pamqp.commands import Basic
 
-CONFLICT: Final = "ledger-conflict"
+CONFLICT = "ledger-conflict"
 """The readiness reason while the virtual host is held for another ledger."""
 LEASE: Final = 4.0
 """Seconds for which an answer of the broker proves the hold, counted from the question. Shorter

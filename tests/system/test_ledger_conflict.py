@@ -147,7 +147,7 @@ async def test_a_courier_that_lost_the_virtual_host_writes_nothing_until_it_has_
     vhost = urlsplit(stand.url).path[1:]
     async with await aio_pika.connect(stand.url) as other, workflow_of() as workflow:
         channel = await other.channel()
-        arguments: "FieldTable" = {"x-queue-type": "quorum", "x-max-length": 1, "x-expires": 6000}
+        arguments: FieldTable = {"x-queue-type": "quorum", "x-max-length": 1, "x-expires": 6000}
         await channel.queue_delete("courier.ledger")
         queue = await channel.declare_queue("courier.ledger", durable=True, arguments=arguments)
         await queue.consume(_discard, no_ack=True)
