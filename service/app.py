@@ -33,6 +33,7 @@ from service.metrics.counted import Counted
 from service.telemetry import heard_by, log, traces
 from service.topology import declare, quarantine_queue, work_queues
 from service.topology.connection import DISCONNECTED, closed, told_to_stop
+from service.topology.ledger_hold import LedgerHold
 from service.topology.nodes import connect, look_at_others
 from service.topology.publisher import Publisher
 from service.topology.upkeep import NO_CONSUMER, Upkeep
@@ -102,9 +103,11 @@ async def running(
         await declare(connection, settings.retry_delays)
         publisher = await parts.publisher.open(connection)
 
+        hold = LedgerHold(ledger.identity, is_sqlite=isinstance(settings.ledger_place(), Path))
         execution = Execution(
             inventory,
             ledger,
+            hold=hold,
             source=settings.source,
             tell=partial(tell_page, publisher),
             retry_delays=settings.retry_delays,
@@ -121,13 +124,13 @@ async def running(
         )
         settling = parts.settling(flights, publisher, source=settings.source)
         intake = Intake(
-            connection.addresses, tls, prefetch=settings.prefetch, settle=settling.settle
+            connection.addresses, tls, prefetch=settings.prefetch, settle=settling.settle, hold=hold
         )
 
         def connected() -> dict[str, str]:
             return publisher.connected | intake.connected
 
-        parties = (ledger, publisher, intake, upkeep, flights, Halves(connected))
+        parties = (ledger, publisher, intake, hold, upkeep, flights, Halves(connected))
 
         def not_ready() -> list[str]:
             found = {reason for each in parties if (reason := each.idle_reason)}
@@ -161,10 +164,11 @@ async def running(
             metrics=Metrics(counted, asked).text,
             page=page,
         )
-        # Closed in reverse: while the intake drains, probes are still answered.
+        # Closed in reverse: while the intake drains, the ledger is held and probes are answered.
+        stack.enter_context(_meanwhile(hold.maintain()))
         stack.push_async_callback(web.stop)
         stack.push_async_callback(intake.stop, settings.drain_timeout)
-        await intake.connect(own_sqlite=isinstance(settings.ledger_place(), Path))
+        await intake.connect()
         await web.start()
         await publisher.wait_until_taken()
         await ledger.belong_to(connection.identity)

@@ -7,15 +7,13 @@ import contextlib
 from typing import TYPE_CHECKING, cast
 
 from aio_pika import DeliveryMode
-from aiormq.exceptions import ChannelLockedResource, ChannelNotFoundEntity
 from faststream import AckPolicy
 from faststream.rabbit import Channel, ExchangeType, QueueType, RabbitBroker, RabbitExchange
 from faststream.rabbit import RabbitQueue as FastStreamQueue
 
 from service.consumers.settling import Delivery
-from service.errors import ConfigurationError
 from service.telemetry import log
-from service.topology import SQLITE_OWNER, quarantine_queue, work_queues
+from service.topology import quarantine_queue, work_queues
 from service.topology.connection import (
     DISCONNECTED,
     Watch,
@@ -23,7 +21,6 @@ from service.topology.connection import (
     node_of,
     opened,
     told_to_stop,
-    underlay,
 )
 
 if TYPE_CHECKING:
@@ -31,18 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from aio_pika import RobustConnection, RobustQueue
-    from aio_pika.abc import AbstractQueue, AbstractRobustConnection
     from faststream.rabbit import RabbitMessage
     from faststream.rabbit.schemas.queue import QuorumQueueArgs
     from faststream.rabbit.subscriber.usecase import RabbitSubscriber
     from yarl import URL
 
     from service.topology import Queue
+    from service.topology.ledger_hold import LedgerHold
 
-_OWNED = (
-    "COURIER_LEDGER_URL: another courier with a SQLite ledger serves this virtual host;"
-    " for several couriers let all of them use PostgreSQL"
-)
 _CANCEL_TIMEOUT = 2.0
 """Seconds that a broker has to take a consumer away."""
 
@@ -80,6 +73,7 @@ class Intake:
         tls: for `amqps://`.
         prefetch: deliveries per queue that are looked at at once.
         settle: brings one delivery to its end; when it returns, the delivery is acked.
+        hold: the ledger's, on the connection of the work queues; nothing is run without it.
     """
 
     def __init__(
@@ -89,36 +83,27 @@ class Intake:
         *,
         prefetch: int,
         settle: Callable[[Delivery], Awaitable[None]],
+        hold: LedgerHold,
     ) -> None:
         """Build the two consuming connections; `connect` opens the first."""
         takes_any_delivery_mode()
         self._settle = settle
         self._running: set[asyncio.Task[object]] = set()
-        self._owner: AbstractQueue | None = None
-        self._may_run = asyncio.Event()
-        working, quarantine = Watch("consuming", self._may_run), Watch("quarantine")
+        self._hold = hold
+        working, quarantine = Watch("consuming"), Watch("quarantine")
         self._working = _Broker(addresses, tls, working)
         self._quarantine = _Broker(addresses, tls, quarantine)
         for queue in work_queues():
             self._subscribe(self._working, working, queue, prefetch)
         self._subscribe(self._quarantine, quarantine, quarantine_queue(), 1)
 
-    async def connect(self, *, own_sqlite: bool) -> None:
-        """Connect, and see to it that no ledger stands beside a courier's own file.
-
-        Args:
-            own_sqlite: hold the exclusive queue that keeps another courier away from this
-                virtual host. It is regained after a reconnect before anything is run.
+    async def connect(self) -> None:
+        """Connect, and hold the virtual host for the ledger.
 
         Raises:
-            ConfigurationError: another courier holds it.
+            ConfigurationError: another ledger serves it; see `LedgerHold.acquire`.
         """
-        connection = await self._working.connect()
-        if own_sqlite:
-            self._owner = await _own_sqlite(connection)
-        else:
-            await _share(connection)
-        self._may_run.set()
+        await self._hold.acquire(await self._working.connect())
 
     async def start(self) -> None:
         """Begin to consume."""
@@ -186,7 +171,7 @@ class Intake:
         task = cast("asyncio.Task[object]", asyncio.current_task())
         self._running.add(task)
         try:
-            await self._may_run.wait()
+            await self._hold.wait_until_held()
             await self._settle(delivery)
         except Exception:
             # FastStream would keep it to itself. The nack that follows counts towards quarantine.
@@ -194,25 +179,6 @@ class Intake:
             raise
         finally:
             self._running.discard(task)
-
-
-async def _own_sqlite(connection: AbstractRobustConnection) -> AbstractQueue:
-    channel = await connection.channel()
-    try:
-        return await channel.declare_queue(SQLITE_OWNER, exclusive=True)
-    except ChannelLockedResource:
-        raise ConfigurationError(_OWNED) from None
-
-
-async def _share(connection: AbstractRobustConnection) -> None:
-    channel = await underlay(connection).channel()
-    try:
-        await channel.queue_declare(SQLITE_OWNER, passive=True)
-    except ChannelNotFoundEntity:
-        return  # and the broker has closed the channel
-    except ChannelLockedResource:
-        raise ConfigurationError(_OWNED) from None
-    await channel.close()
 
 
 def _consumer(subscriber: RabbitSubscriber) -> tuple[RobustQueue, str] | None:

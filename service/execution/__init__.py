@@ -17,7 +17,6 @@ import time
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 from service.appliances.visit import current_visit, visit
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 
     from service.appliances.inventory import Inventory
     from service.appliances.visit import Visit
+    from service.execution.horizon import VirtualHostHold
     from service.execution.line import Turn
     from service.execution.plans import Plan
     from service.ledger import Entry, Ledger
@@ -77,6 +77,7 @@ class Execution:
     Args:
         inventory: the appliances.
         ledger: what was intended and told.
+        hold: of that ledger on the virtual host; without it nothing is written.
         source: the `source` of the events.
         tell: tells an event before a command's end; returns when the broker has it.
         retry_delays: seconds, in the order in which they are taken; the last one repeats.
@@ -84,11 +85,12 @@ class Execution:
         recovery_ttl: seconds for which an announced write is read back.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  each has its name at the call
         self,
         inventory: Inventory,
         ledger: Ledger,
         *,
+        hold: VirtualHostHold,
         source: str,
         tell: Callable[[Event], Awaitable[None]],
         retry_delays: Sequence[int],
@@ -98,6 +100,7 @@ class Execution:
         """Keep the parts."""
         self._inventory = inventory
         self._ledger = ledger
+        self._hold = hold
         self._endings = Endings(ledger, source)
         self._source = source
         self._tell = tell
@@ -105,7 +108,7 @@ class Execution:
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
         self._lines = Lines()
-        self._horizon = LedgerHorizon(ledger)
+        self._horizon = LedgerHorizon(ledger, hold)
 
     async def settle(self, received: Received) -> Event | Retry:
         """Run a command, or tell again how it ended.
@@ -121,7 +124,7 @@ class Execution:
         writes = plan.writes(received.command.data)
         # Before anything is awaited: the line is in the order of arrival.
         with self._lines.joined(name) if writes else nullcontext() as turn:
-            return await self._looked_up(self._settle, received, plan, turn)
+            return await self._looked_up(received, lambda: self._settle(received, plan, turn))
 
     def deadline(self, received: Received) -> datetime:
         """Say until when a command may be begun."""
@@ -137,31 +140,24 @@ class Execution:
             Rejection: `delivery-limit`; nothing was written, nothing is known, and it is not
                 `broken`.
         """
-        plan = PLANS[type(received.command.data)]
-        step = partial(self._give_up, broken=broken)
-        return await self._looked_up(step, received, plan, None)
+        return await self._looked_up(received, lambda: self._give_up(received, broken=broken))
 
     async def _looked_up(
-        self,
-        step: Callable[[Received, Plan, Turn | None], Awaitable[Event | Retry]],
-        received: Received,
-        plan: Plan,
-        turn: Turn | None,
+        self, received: Received, step: Callable[[], Awaitable[Event | Retry]]
     ) -> Event | Retry:
         """Take a step that begins with a look into the ledger, again if that is out of date."""
         while True:
             try:
-                return await step(received, plan, turn)
+                return await step()
             except IntentChanged:
                 continue
             except Waiting as error:
                 delay = self._delays.seconds[-1]
                 return delayed(received, error, delay, received.attempts, intent=True)
 
-    async def _give_up(
-        self, received: Received, plan: Plan, _: Turn | None, *, broken: bool
-    ) -> Event:
+    async def _give_up(self, received: Received, *, broken: bool) -> Event:
         command = received.command
+        plan = PLANS[type(command.data)]
         entry, intent = await self._known(command, plan)
         if entry is not None and entry.told is not None:
             return self._endings.tell_again(command, entry.told)
@@ -259,7 +255,8 @@ class Execution:
         """Get the right to write among all replicas, until the end is stored.
 
         Raises:
-            Waiting: another command's write, or another replica, has to be waited for.
+            Waiting: another command's write, or another replica, has to be waited for; or the
+                virtual host is not held for this ledger.
         """
         command, intent = run.received.command, run.intent
         name = command.data.appliance
@@ -270,8 +267,11 @@ class Execution:
             if intent.open:
                 intent.lapse()
             raise IntentOpen(name)
+        if not self._hold.is_held:
+            raise Waiting(Code.BUSY, "the virtual host is not held for this ledger at the moment")
         intent.is_owned = True
-        run.visit.write_age = lambda: intent.age if right.stands else math.inf
+        hold = self._hold
+        run.visit.write_age = lambda: intent.age if right.stands and hold.is_held else math.inf
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""

@@ -1,17 +1,20 @@
 """Which commands may be older than what the ledger knows.
 
-A ledger knows nothing of what was done before it was created, nor of what was pruned. A licence
-command that it does not know, and that may have been run before, is never run on a guess.
+A ledger knows nothing of what was done before it was created, nor of what was pruned, nor of what
+was done while another ledger served the virtual host. A licence command that it does not know, and
+that may have been run before, is never run on a guess.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from service.messages.wire import now
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from service.execution.plans import Plan
     from service.execution.received import Received
     from service.ledger import Entry, Ledger
@@ -20,6 +23,23 @@ _MAX_SEEN = 10_000
 """Commands that are remembered while the ledger is new."""
 _KEPT = timedelta(days=29)
 """Every ledger keeps results for longer: the shortest `COURIER_LEDGER_RETENTION` is 30 days."""
+_TAKEOVER_LASTS = timedelta(hours=1)
+"""How long after a takeover a redelivered command without any time counts as older than that."""
+
+
+class VirtualHostHold(Protocol):
+    """The hold of a ledger on its virtual host; see `service.topology.ledger_hold`.
+
+    Attributes:
+        taken_over_at: when another ledger's hold ended and this one's began; None if none did.
+    """
+
+    taken_over_at: datetime | None
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether no other ledger can serve the virtual host at this moment."""
+        ...
 
 
 class LedgerHorizon:
@@ -27,11 +47,13 @@ class LedgerHorizon:
 
     Args:
         ledger: which is asked about commands.
+        hold: of that ledger.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, hold: VirtualHostHold) -> None:
         """Start with no command seen."""
         self._ledger = ledger
+        self._hold = hold
         self._first_seen: dict[tuple[str, str], None] = {}
 
     def note(self, received: Received) -> None:
@@ -52,18 +74,24 @@ class LedgerHorizon:
         """
         if entry is not None or not plan.writes(received.command.data):
             return False
-        if received.had_intent:
-            return True
-        if not received.redelivered or received.command.key in self._first_seen:
+        return received.had_intent or (received.redelivered and self._may_be_older(received))
+
+    def _may_be_older(self, received: Received) -> bool:
+        """Tell whether a redelivered command may be older than what the ledger knows."""
+        taken_over = self._hold.taken_over_at
+        # Whatever was seen before a takeover may have been run meanwhile.
+        if taken_over is None and received.command.key in self._first_seen:
             return False
         # The time of first receipt in a retry copy is more reliable than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
         created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
         if ages:
-            return min(ages) < (max(created_at, pruned) if pruned else created_at)
+            known = (created_at, pruned, taken_over)
+            return min(ages) < max(each for each in known if each is not None)
         # Nothing tells its age. If the ledger is new, an earlier process that had the command had
         # another ledger. If it pruned what no retention allows, a clock was wrong.
-        if pruned and now() - pruned < _KEPT:
+        gaps = ((pruned, _KEPT), (taken_over, _TAKEOVER_LASTS))
+        if any(at is not None and now() - at < lasts for at, lasts in gaps):
             return True
         return self._ledger.is_new and received.inherited

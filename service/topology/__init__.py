@@ -31,6 +31,7 @@ UNKNOWN_COMMAND = "courier.unknown-command"
 QUARANTINE = "courier.quarantine"
 PARKED = "courier.parked"
 SQLITE_OWNER = "courier.sqlite-owner"
+LEDGER_HOLD = "courier.ledger"
 OWN_PREFIX = "courier."
 WORK_LIMIT = 10
 QUARANTINE_LIMIT = 3

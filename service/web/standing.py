@@ -55,6 +55,11 @@ REASONS = {
         "See whether the disk is full, and who else has the file open.",
         ["courier check"],
     ),
+    "ledger-conflict": (
+        "Another courier with another ledger serves this virtual host; no command is run here.",
+        "Decide which ledger is the right one and stop the courier with the other one.",
+        ["courier check"],
+    ),
     "connection-stuck": (
         "One of the connections to the broker is not restored, though another one stands.",
         "The watchdog ends the service; whoever supervises it starts it again. Nothing is lost.",

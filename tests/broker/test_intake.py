@@ -11,8 +11,8 @@ from yarl import URL
 
 from service.consumers.intake import Intake
 from service.consumers.settling import Delivery
-from service.errors import ConfigurationError
-from service.topology import COMMANDS_EXCHANGE, PARKED, QUARANTINE, SQLITE_OWNER
+from service.topology import COMMANDS_EXCHANGE, LEDGER_HOLD, PARKED, QUARANTINE, SQLITE_OWNER
+from service.topology.ledger_hold import LedgerHold
 from service.topology.publisher import Publisher
 from tests.campaign.proxy import Link
 from tests.support.rabbit import Rabbit
@@ -26,15 +26,22 @@ _CONNECTIONS = 2
 
 @asynccontextmanager
 async def consuming(
-    url: str, settle: Callable[[Delivery], Awaitable[None]], *, prefetch: int = 10
+    url: str,
+    settle: Callable[[Delivery], Awaitable[None]],
+    *,
+    prefetch: int = 10,
+    hold: LedgerHold | None = None,
 ) -> AsyncIterator[Intake]:
-    intake = Intake([URL(url)], None, prefetch=prefetch, settle=settle)
-    await intake.connect(own_sqlite=True)
+    hold = hold or LedgerHold("a ledger", is_sqlite=True)
+    intake = Intake([URL(url)], None, prefetch=prefetch, settle=settle, hold=hold)
+    await intake.connect()
+    maintaining = asyncio.create_task(hold.maintain())
     await intake.start()
     try:
         yield intake
     finally:
         await intake.stop(1.0)
+        maintaining.cancel()
 
 
 async def feed(connection: AbstractRobustConnection, *bodies: bytes) -> None:
@@ -111,8 +118,9 @@ async def test_stopping_takes_nothing_new_and_lets_what_runs_end(
         await may_end.wait()
         ended.set()
 
-    intake = Intake([URL(amqp_url)], None, prefetch=10, settle=settle)
-    await intake.connect(own_sqlite=True)
+    hold = LedgerHold("a ledger", is_sqlite=True)
+    intake = Intake([URL(amqp_url)], None, prefetch=10, settle=settle, hold=hold)
+    await intake.connect()
     await intake.start()
     await feed(connection, b"1")
     await began.wait()
@@ -132,62 +140,27 @@ async def test_it_says_why_nothing_is_consumed(amqp_url: str) -> None:
     async def settle(_: Delivery) -> None:
         """Have nothing to do."""
 
-    intake = Intake([URL(amqp_url)], None, prefetch=10, settle=settle)
+    hold = LedgerHold("a ledger", is_sqlite=True)
+    intake = Intake([URL(amqp_url)], None, prefetch=10, settle=settle, hold=hold)
     assert "broker-disconnected" == intake.idle_reason
     async with consuming(amqp_url, settle) as running:
         assert running.idle_reason is None
     assert "broker-disconnected" == running.idle_reason
 
 
-@pytest.mark.usefixtures("connection")
-async def test_the_owner_of_sqlite_keeps_others_away(amqp_url: str) -> None:
-    """As long as it is connected, and no longer."""
-
-    async def settle(_: Delivery) -> None:
-        """Have nothing to do."""
-
-    first, second = (Intake([URL(amqp_url)], None, prefetch=1, settle=settle) for _ in range(2))
-    await first.connect(own_sqlite=True)
-    with pytest.raises(ConfigurationError, match="PostgreSQL"):
-        await second.connect(own_sqlite=True)
-    await second.stop(1.0)
-    await first.stop(1.0)
-    third = Intake([URL(amqp_url)], None, prefetch=1, settle=settle)
-    await third.connect(own_sqlite=True)
-    await third.stop(1.0)
-
-
-@pytest.mark.usefixtures("connection")
-async def test_couriers_with_a_common_ledger_share_with_each_other_and_no_owner(
-    amqp_url: str,
-) -> None:
-    """A file beside a database would not know what stands in that."""
-
-    async def settle(_: Delivery) -> None:
-        """Have nothing to do."""
-
-    owner, *shared = (Intake([URL(amqp_url)], None, prefetch=1, settle=settle) for _ in range(4))
-    await owner.connect(own_sqlite=True)
-    with pytest.raises(ConfigurationError, match="let all of them use PostgreSQL"):
-        await shared[0].connect(own_sqlite=False)
-    await owner.stop(1.0)
-    for each in shared[1:]:
-        await each.connect(own_sqlite=False)
-    for each in shared:
-        await each.stop(1.0)
-
-
-async def test_ownership_is_regained_before_anything_is_run(
+async def test_the_hold_is_regained_before_anything_is_run(
     connection: AbstractRobustConnection, amqp_url: str, broker: Rabbit
 ) -> None:
-    """After a dropped connection the exclusive queue is there again, and deliveries run on."""
+    """After a dropped connection both queues are held again, and deliveries run on."""
     seen: list[bytes] = []
+    hold = LedgerHold("a ledger", is_sqlite=True)
 
     async def settle(delivery: Delivery) -> None:
-        assert SQLITE_OWNER in broker.queues(vhost_of(amqp_url))
+        assert hold.is_held
+        assert {LEDGER_HOLD, SQLITE_OWNER} <= set(broker.queues(vhost_of(amqp_url)))
         seen.append(delivery.raw.body)
 
-    async with consuming(amqp_url, settle) as intake:
+    async with consuming(amqp_url, settle, hold=hold) as intake:
         found = await until(
             lambda: [
                 each

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Generic, TypeVar
 
 from pydantic import SecretStr
@@ -235,6 +236,14 @@ class FakePages:
         self.told.append(part)
 
 
+@dataclass
+class Hold:
+    """A ledger's hold on its virtual host, as a test wants it."""
+
+    is_held: bool = True
+    taken_over_at: datetime | None = None
+
+
 async def _nobody(event: Event) -> None:
     raise AssertionError(f"nobody is to be told a {event.type}")
 
@@ -245,11 +254,13 @@ def executing(
     tell: Callable[[Event], Awaitable[None]] = _nobody,
     command_ttl: float = 3600,
     recovery_ttl: float = 86400,
+    hold: Hold | None = None,
 ) -> Execution:
     """The real thing around these appliances, with three delays."""
     return Execution(
         Inventory(appliances, LIMITS),
         ledger,
+        hold=hold or Hold(),
         source="/courier",
         tell=tell,
         retry_delays=(5, 30, 120),

@@ -29,7 +29,7 @@ def test_the_couriers_user_has_rights_on_its_own_names_only(file: str, right: st
     permissions = json.loads((FILES / file).read_text())["permissions"]
     (pattern,) = [each[right] for each in permissions if each["user"] == "courier"]
     own = {each.name for each in exchanges(DELAYS)} | {each.name for each in queues(DELAYS)}
-    own.add("courier.sqlite-owner")
+    own |= {"courier.ledger", "courier.sqlite-owner"}
     others = {"theirs", "courier", "courierx", "my.courier.x", "amq.topic", "amq.gen-courier.x", ""}
     assert own == {name for name in own | others if re.search(pattern, name)}
     replies = (file, right) == ("users.json", "write")

@@ -11,13 +11,16 @@ from service.errors import ConfigurationError, TopologyMismatch
 from service.topology import (
     PARKED,
     Count,
+    claims,
     declare,
     exchanges,
+    ledger_hold,
     quarantine_queue,
     queues,
     retry_name,
     work_queues,
 )
+from service.topology.claims import ledger_claim
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractRobustConnection
@@ -172,6 +175,25 @@ def test_the_owners_queue_is_declared_by_its_owner_only() -> None:
     """`courier.sqlite-owner` is exclusive: whoever declares it, holds it."""
     assert "courier.sqlite-owner" == topology.SQLITE_OWNER
     assert topology.SQLITE_OWNER not in {queue.name for queue in queues([5])}
+
+
+def test_the_hold_stands_for_a_ledger_and_says_nothing_else() -> None:
+    """`courier.ledger` differs between ledgers in one argument; its arguments are public."""
+    one, same, other = (ledger_claim(identity) for identity in ("one", "one", "other"))
+    assert "courier.ledger" == one.name
+    assert one == same
+    assert one != other
+    assert {"x-queue-type": "quorum", "x-expires": 6000, "x-max-length": 0} == {
+        **one.arguments,
+        "x-max-length": 0,
+    }
+    assert topology.LEDGER_HOLD not in {queue.name for queue in queues([5])}
+
+
+def test_the_hold_is_given_up_before_the_queue_can_expire() -> None:
+    """A courier that hears nothing stops writing, confirms several times before, and only then."""
+    assert 3 * ledger_hold.CONFIRM_INTERVAL < ledger_hold.LEASE < claims.EXPIRES
+    assert claims.EXPIRES + 5 < ledger_hold.LAPSE_TIMEOUT
 
 
 async def test_everything_is_declared_durable_and_bound() -> None:
