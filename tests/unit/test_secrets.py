@@ -186,7 +186,7 @@ def test_no_value_shows_its_secret(make: Callable[[], object], canaries: Canarie
 HARMLESS: Final = {
     *("Operation", "Rules", "Limits", "Status", "Visit", "Story", "Retry", "Plan", "Outcome"),
     *("CommandData", "QueryDevices", "QuerySmsBalance", "Envelope", "Identity", "Frozen", "Event"),
-    *("Route", "Forecast", "Selection"),
+    *("Route", "Forecast", "Selection", "Claim"),
     *("_File", "_Said", "_Flight", "_Station", "Exchange", "Queue", "Count", "Parts"),
     *("Place", "Followed", "Line", "Look", "Minute", "Sources", "Standing", "_Held", "_Story"),
     *("QueryApplianceStatus", "Part", "_Pages", "_Refusals", "_Run", "Delays"),
