@@ -251,7 +251,7 @@ class Execution:
         # What was looked up before may be past: a replica that had the right may have gone on.
         open_intents = await self._ledger.open_intents(name, origin)
         if open_intents != ({command.key} if intent.open else set()):
-            if intent.open:
+            if command.key not in open_intents:
                 intent.lapse()
             raise IntentOpen(name)
         run.visit.write_age = lambda: intent.age if right.stands else math.inf
