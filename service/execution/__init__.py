@@ -151,8 +151,8 @@ class Execution:
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
         command = received.command
-        self._horizon.note(received)
         entry, intent = await self._known(command, plan)
+        self._horizon.note(received)
         if entry is not None and entry.told is not None:
             return self._endings.tell_again(command, entry.told)
         if not intent.open:

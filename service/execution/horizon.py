@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from service.execution.received import Received
     from service.ledger import Ledger
 
@@ -26,13 +28,17 @@ class LedgerHorizon:
     def __init__(self, ledger: Ledger) -> None:
         """Start with no command seen."""
         self._ledger = ledger
-        self._first_seen: dict[tuple[str, str], None] = {}
+        self._first_seen: dict[tuple[str, str], datetime | None] = {}
+        """By command: what was pruned by then."""
 
     def note(self, received: Received) -> None:
-        """Remember a command that no process had before, while the ledger is new."""
+        """Remember a command that no process had before, while the ledger is new.
+
+        Call it after the ledger was asked, which brings `pruned_before` up to date.
+        """
         if not self._ledger.is_new or received.redelivered:
             return
-        self._first_seen[received.command.key] = None
+        self._first_seen[received.command.key] = self._ledger.pruned_before
         if len(self._first_seen) > _MAX_SEEN:
             del self._first_seen[next(iter(self._first_seen))]
 
@@ -40,13 +46,16 @@ class LedgerHorizon:
         """Tell whether a command that the ledger does not know may have been run before."""
         if received.had_intent:
             return True
-        if not received.redelivered or received.command.key in self._first_seen:
+        if not received.redelivered:
             return False
+        created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
+        key = received.command.key
+        if key in self._first_seen and self._first_seen[key] == pruned:
+            return False  # no other process had it, and nothing was pruned since
         # The time of first receipt in a retry copy is more reliable than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
         if ages:
-            created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
             return min(ages) < (max(created_at, pruned) if pruned else created_at)
         # Nothing tells its age. If the ledger is new, an earlier process that had the command had
         # another ledger.
