@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from service.checks import Finding, State
 from service.errors import ConfigurationError
 from service.ledger.opening import if_there, opened
+from service.ledger.postgres_schema import LedgerOutdated
 from service.ledger.sqlite_schema import SCHEMA_VERSION, connect, explained, version_of
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ def _in_database(place: Postgres, broker: str | None) -> list[Finding]:
                 return [_finding("database", State.OK, detail, database=str(place))]
             answers = _finding("database", State.OK, f"{place} answers", database=str(place))
             return [answers, *_what_it_holds(care, broker)]
+    except LedgerOutdated as error:
+        return [_finding("database", State.WARNING, str(error), database=str(place))]
     except ConfigurationError as error:
         return [_finding("database", State.FAILED, str(error), database=str(place))]
 

@@ -170,8 +170,8 @@ class Execution:
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
         command = received.command
-        self._horizon.note(received)
         entry, intent = await self._known(command, plan)
+        self._horizon.note(received)
         if entry is not None and entry.told is not None:
             return self._endings.tell_again(command, entry.told)
         if not intent.open:
@@ -264,7 +264,7 @@ class Execution:
         # What was looked up before may be past: a replica that had the right may have gone on.
         open_intents = await self._ledger.open_intents(name, origin)
         if open_intents != ({command.key} if intent.open else set()):
-            if intent.open:
+            if command.key not in open_intents:
                 intent.lapse()
             raise IntentOpen(name)
         if not self._hold.is_held:

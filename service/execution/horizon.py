@@ -54,13 +54,17 @@ class LedgerHorizon:
         """Start with no command seen."""
         self._ledger = ledger
         self._hold = hold
-        self._first_seen: dict[tuple[str, str], None] = {}
+        self._first_seen: dict[tuple[str, str], tuple[datetime | None, ...]] = {}
+        """By command: the gaps that there were then."""
 
     def note(self, received: Received) -> None:
-        """Remember a command that no process had before, while the ledger is new."""
+        """Remember a command that no process had before, while the ledger is new.
+
+        Call it after the ledger was asked, which brings `pruned_before` up to date.
+        """
         if not self._ledger.is_new or received.redelivered:
             return
-        self._first_seen[received.command.key] = None
+        self._first_seen[received.command.key] = self._gaps
         if len(self._first_seen) > _MAX_SEEN:
             del self._first_seen[next(iter(self._first_seen))]
 
@@ -78,16 +82,14 @@ class LedgerHorizon:
 
     def _may_be_older(self, received: Received) -> bool:
         """Tell whether a redelivered command may be older than what the ledger knows."""
-        taken_over = self._hold.taken_over_at
-        # Whatever was seen before a takeover may have been run meanwhile.
-        if taken_over is None and received.command.key in self._first_seen:
-            return False
+        pruned, taken_over = self._gaps
+        if self._first_seen.get(received.command.key) == (pruned, taken_over):
+            return False  # no other process had it, and nothing that was known is gone since
         # The time of first receipt in a retry copy is more reliable than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
-        created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
         if ages:
-            known = (created_at, pruned, taken_over)
+            known = (self._ledger.created_at, pruned, taken_over)
             return min(ages) < max(each for each in known if each is not None)
         # Nothing tells its age. If the ledger is new, an earlier process that had the command had
         # another ledger. If it pruned what no retention allows, a clock was wrong.
@@ -95,3 +97,8 @@ class LedgerHorizon:
         if any(at is not None and now() - at < lasts for at, lasts in gaps):
             return True
         return self._ledger.is_new and received.inherited
+
+    @property
+    def _gaps(self) -> tuple[datetime | None, datetime | None]:
+        """Before which instants there may be commands that the ledger does not know any more."""
+        return self._ledger.pruned_before, self._hold.taken_over_at

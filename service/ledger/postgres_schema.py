@@ -95,6 +95,10 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 """
 
 
+class LedgerOutdated(ConfigurationError):
+    """An older courier wrote it: the next start of the service upgrades it."""
+
+
 @dataclass(frozen=True)
 class About:
     """What a ledger says of itself: see the table `courier_ledger`."""
@@ -134,7 +138,8 @@ async def about_of(connection: Session, place: Postgres) -> About | None:
     """Read what a ledger says of itself; None where there is none.
 
     Raises:
-        ConfigurationError: a newer or an older courier wrote it.
+        LedgerOutdated: an older courier wrote it.
+        ConfigurationError: a newer courier wrote it.
         one of `database.TROUBLE`: it could not be read.
     """
     if not await connection.fetchval(_THERE):
@@ -145,7 +150,7 @@ async def about_of(connection: Session, place: Postgres) -> About | None:
     if row["version"] > SCHEMA_VERSION:
         raise ConfigurationError(f"COURIER_LEDGER_URL: {place} was written by a newer courier")
     if row["version"] < SCHEMA_VERSION:
-        raise ConfigurationError(
+        raise LedgerOutdated(
             f"COURIER_LEDGER_URL: {place} was written by an older courier; start"
             " `courier serve` once, which upgrades it"
         )

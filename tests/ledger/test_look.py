@@ -9,6 +9,7 @@ from service.checks import State, worst
 from service.checks.ledger import look
 from service.ledger.postgres import PostgresLedger
 from service.settings import Postgres, Settings
+from tests.ledger.old_postgres import old_ledger, version_of
 from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, told
 from tests.unit.making import command
 
@@ -42,6 +43,16 @@ async def test_what_is_open_and_whose_it_is_is_told(database: Postgres) -> None:
     assert "open intents: 1; unknowns that nobody has settled: 1" in seen["entries"][1]
     assert State.FAILED == (await found(database, "rabbit@b /"))["owner"][0]
     await ledger.close()
+
+
+async def test_an_older_ledger_is_a_warning(database: Postgres) -> None:
+    """As an older file is: the next start upgrades it, and the look does not."""
+    await old_ledger(database)
+    for _ in range(2):
+        ((state, detail),) = (await found(database)).values()
+        assert State.WARNING == state
+        assert "written by an older courier" in detail
+    assert 1 == version_of(database)
 
 
 @pytest.mark.parametrize("url", ["postgresql://u:canary@/x?host=/nowhere", "postgresql://u@:x/y"])

@@ -116,3 +116,29 @@ async def test_a_licence_is_written_once_wherever_the_connection_is_lost(
     assert ("succeeded", effect, 1) == (told["conclusion"], told["effect"], len(written))
     assert set() == await ledger.open_intents(appliance.name, appliance.origin)
     assert ledger.idle_reason is None
+
+
+class Unreachable(Fac):
+    """Cannot be reached at the first write."""
+
+    async def activate(self, license_key: SecretStr) -> None:
+        if self.answer is None:
+            self.answer = NotSent("fac-1 cannot be reached")
+            raise self.answer
+        self.answer = None
+        await super().activate(license_key)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+async def test_a_withdrawal_holds_though_its_answer_is_lost(
+    when: Literal["before", "after"],
+    ledger: PostgresLedger,
+    database: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is the fourth statement; the next delivery writes, once."""
+    fac = Unreachable()
+    monkeypatch.setattr(ledger._database, "_fetch", losing(ledger, database, 4, when))  # noqa: SLF001
+    told = await ended(executing(ledger, fac), "activate-sms-license", {"license": LICENSE})
+    assert ("succeeded", "added", [LICENSE]) == (told["conclusion"], told["effect"], fac.posts)
+    assert set() == await ledger.open_intents(fac.name, fac.origin)

@@ -101,6 +101,20 @@ async def test_while_an_intent_is_open_nothing_is_written_under_another_name(
     assert [LICENSE] == appliance.posts
 
 
+@pytest.mark.parametrize("ago", [0, 7200])
+async def test_an_open_intent_waits_for_the_one_that_its_name_was_led_to(
+    ago: float, sqlite: SqliteLedger
+) -> None:
+    """The url of its name is that of another name by now, which has an intent of its own."""
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
+    await sqlite.intend(RENAMED, BEFORE, REPLACED)
+    fac: FakeFac = moved(FakeFac(), REPLACED)
+    end = await asyncio.wait_for(executing(sqlite, fac).settle(received(ago=ago)), 5)
+    assert isinstance(end, Retry)
+    assert (True, []) == (end.intent, fac.posts)
+    assert {FIRST.key, RENAMED.key} == await sqlite.open_intents("fac-1", REPLACED)
+
+
 class Slow(FakeFac):
     """An appliance whose writes wait to be let go.
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from service.errors import Code, Failed
 from service.execution import Received, Retry
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
@@ -90,6 +91,30 @@ async def test_the_age_of_a_redelivered_command_is_compared_with_what_was_pruned
     end = await executing(used, fac).settle(delivery)
     assert conclusion == told(end)["conclusion"]
     assert ([] if conclusion == "unknown" else [LICENSE]) == fac.posts
+
+
+async def test_a_command_of_this_very_process_may_be_among_what_was_pruned(
+    sqlite: SqliteLedger, fac: FakeFac
+) -> None:
+    """That no other process had it before does not help when its own result is gone."""
+    wanted, execution = sent(now() - HOUR), executing(sqlite, fac)
+    assert "succeeded" == told(await execution.settle(received(wanted)))["conclusion"]
+    await sqlite.forget(now() + HOUR)
+    end = await execution.settle(received(wanted, redelivered=True))
+    assert "unknown" == told(end)["conclusion"]
+    assert [LICENSE] == fac.posts
+
+
+async def test_what_was_pruned_before_this_process_had_a_command_does_not_concern_it(
+    sqlite: SqliteLedger, fac: FakeFac
+) -> None:
+    """Its channel was closed, and it comes again: nothing was pruned in between."""
+    old, execution = sent(await pruned(sqlite, fac) - DAY), executing(sqlite, fac)
+    fac.errors = [Failed(Code.UNREACHABLE, "no answer")]
+    assert isinstance(await execution.settle(received(old)), Retry)
+    end = await execution.settle(received(old, redelivered=True))
+    assert "succeeded" == told(end)["conclusion"]
+    assert [LICENSE] == fac.posts
 
 
 async def test_a_first_delivery_is_run_whatever_was_pruned(

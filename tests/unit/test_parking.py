@@ -19,8 +19,9 @@ from service.parking.moving import replayed, save
 from service.parking.parked import Taken
 from service.parking.words import age, clean, everything, printable, summary
 from tests.unit.amqp import long, properties, short, table, text
-from tests.unit.ledgers import ORIGIN
+from tests.unit.ledgers import ORIGIN, written
 from tests.unit.making import LICENSE, OTHER_LICENSE, body, command
+from tests.unit.old_ledgers import BIRTH
 
 PARKED_AT: Final = "2026-03-04T09:12:31.123Z"
 DIED: Final = datetime(2026, 3, 4, 9, 12, 31, tzinfo=UTC)
@@ -254,6 +255,36 @@ async def test_what_an_earlier_ledger_may_have_known_will_not_be_run(
     """It was parked before this ledger was made, for deliveries that were used up."""
     assert sqlite.created_at <= now()
     assert expected in said(held(body(**attributes), headers), tmp_path / "courier.db")
+
+
+@pytest.mark.parametrize(
+    ("expected", "pruned_before"),
+    [
+        ("will be run", None),
+        ("will be run", DIED - timedelta(days=400)),
+        ("may have run before", DIED + timedelta(days=1)),
+    ],
+)
+async def test_what_was_pruned_will_not_be_run(
+    expected: str, pruned_before: datetime | None, sqlite: SqliteLedger, tmp_path: Path
+) -> None:
+    """A message that is older than a result that is gone may be the one of it."""
+    path = tmp_path / "courier.db"
+    guard = format_instant(pruned_before) if pruned_before else None
+    with written(path) as writer:
+        writer.execute("UPDATE about SET created_at = ?, pruned_before = ?", (BIRTH, guard))
+    assert expected in said(held(None, ours("delivery-limit")), path)
+    assert sqlite.idle_reason is None
+
+
+@pytest.mark.parametrize("headers", [ours(), ours() | {b"courier-intent": b"t\x01"}])
+async def test_what_was_withdrawn_will_be_run(
+    headers: dict[bytes, bytes], sqlite: SqliteLedger, tmp_path: Path
+) -> None:
+    """Whatever its copy says of an intent: the ledger knows that nothing was sent."""
+    await sqlite.withdraw(command(), await sqlite.intend(command(), b"{}", ORIGIN))
+    text = said(held(None, headers), tmp_path / "courier.db")
+    assert "its write was withdrawn before it was sent: will be run" == text
 
 
 def test_without_a_ledger_nothing_is_claimed(tmp_path: Path) -> None:
