@@ -26,12 +26,14 @@ help:
 	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
 	@echo 'make bench         how fast it is, beside others; half an hour; BENCH=--quick: a first look'
 	@echo 'make bench-guard   whether a command costs more than it did, beside one who does it by hand'
-	@echo 'make lint          ruff, mypy, the direction of imports, contracts-check'
+	@echo 'make lint          ruff, mypy, the direction of imports, declared dependencies,'
+	@echo '                   contracts-check'
 	@echo 'make check         lint and test: what must be green'
 	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
 	@echo 'make contracts     contracts/asyncapi.yaml and the page of /docs anew, from the contracts'
 	@echo 'make contracts-check   whether they keep what their last published version promised'
-	@echo 'make requirements  pin the requirements in deploy/ anew'
+	@echo 'make requirements  compile the lock files in deploy/ and print what changed; pins are kept:'
+	@echo '                   UPGRADE=1 takes newer versions of everything, UPGRADE=name of one package'
 	@echo 'make fuzz          a million mutated messages through the decoder, a hundred thousand through'
 	@echo '                   the service; twenty minutes'
 	@echo 'make sbom          the bill of materials (CycloneDX), to standard output'
@@ -100,6 +102,8 @@ lint: $(STAMP)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/deptry service
+	@$(BIN)/deptry tests deploy contracts/clients --ignore DEP002,DEP004
 	@$(MAKE) --no-print-directory contracts-check
 
 # What the tests run must not have changed what is committed.
@@ -153,21 +157,25 @@ contracts: $(STAMP)
 contracts-check: $(STAMP)
 	@$(BIN)/python -m deploy.compatibility
 
-# From what pyproject.toml allows. With hatchling and editables pip builds the project itself without
-# downloading something that is not pinned.
+# From what pyproject.toml allows, for Python 3.11 and every later version. A pin is kept as long as it
+# is allowed. With hatchling and editables pip builds the project itself without downloading something
+# that is not pinned; what builds the image has the versions of the other lock files.
 PINNED = --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-  --upgrade --custom-compile-command 'make requirements'
+  $(if $(UPGRADE),$(if $(filter 1,$(UPGRADE)),--upgrade,--upgrade-package $(UPGRADE))) \
+  --custom-compile-command 'make requirements'
 requirements: $(STAMP)
 	@command -v uv >/dev/null || $(PIP) install -qq uv
 	@export PATH="$$PATH:$$PWD/$(BIN)"; \
 	uv pip compile pyproject.toml $(PINNED) --output-file deploy/requirements.txt >/dev/null && \
-	echo 'hatchling>=1.27' | \
-	uv pip compile - $(PINNED) --output-file deploy/requirements-build.txt >/dev/null && \
 	printf '%s\n' 'hatchling>=1.27' 'editables>=0.5' | \
 	uv pip compile pyproject.toml - --extra docker --group test $(PINNED) \
 	  --output-file $(LOCK) >/dev/null && \
+	echo 'hatchling>=1.27' | \
+	uv pip compile - --constraint deploy/requirements.txt --constraint $(LOCK) $(PINNED) \
+	  --output-file deploy/requirements-build.txt >/dev/null && \
 	uv pip compile --group bench --constraint $(LOCK) $(PINNED) \
 	  --output-file deploy/requirements-bench.txt >/dev/null
+	@-$(BIN)/python -m deploy.supply.changes
 
 sbom: $(STAMP)
 	@$(BIN)/python -m deploy.supply.sbom

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 
@@ -22,6 +23,13 @@ _FIRST: Final = ("system", "docker", "broker", "ledger", "appliances")
 # Sockets are switched off by pytest's options. These folders have them, to this machine only.
 _WITH_SOCKETS: Final = ("broker", "system", "ledger", "appliances", "docker")
 _LOOPBACK: Final = ["127.0.0.1", "::1"]
+
+
+# How long an example takes says more about the machine than about the rule.
+hypothesis.settings.register_profile(
+    "courier", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("courier")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,1 +1,1 @@
-"""What is shipped: `sbom` lists it, `licences` says under which terms, `audit` looks it up."""
+"""What is shipped: `sbom`, `licences` and `audit` list it, `changes` compares two lists of it."""

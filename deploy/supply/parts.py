@@ -13,7 +13,7 @@ from typing import Final
 
 PINNED: Final = Path(__file__).parents[1] / "requirements.txt"
 _PIN: Final = re.compile(
-    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?: ; (?P<marker>[^\\]*\S))?.*(?:\n .*)*",
+    r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>\S+)(?: ; (?P<marker>[^\\\n]*[^\\\s]))?.*(?:\n .*)*",
     re.MULTILINE,
 )
 _HASH: Final = re.compile(r"--hash=sha256:([0-9a-f]{64})")
@@ -65,9 +65,14 @@ class Part:
 
 def pins(path: Path = PINNED) -> list[Pin]:
     """Read a file of requirements."""
+    return parse(path.read_text("utf-8"))
+
+
+def parse(text: str) -> list[Pin]:
+    """Parse the text of a file of requirements."""
     return [
         Pin(found["name"], found["version"], found["marker"] or "", tuple(_HASH.findall(found[0])))
-        for found in _PIN.finditer(path.read_text("utf-8"))
+        for found in _PIN.finditer(text)
     ]
 
 

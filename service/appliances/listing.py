@@ -55,7 +55,7 @@ async def read(
         for _ in range(max(_MAX_PAGES, (end - start) // _SMALL_PAGE)):
             size = min(reading.page_size, end - reading.offset)
             body = await pages.get(reading.offset, size, reading.total or 0)
-            yield reading.take(body)
+            yield await reading.take(body)
             if reading.is_over:
                 return
     finally:
@@ -76,15 +76,15 @@ class _Reading:
         self._seen: set[str] = set()
         self._repeated = False
 
-    def take(self, body: dict[str, Json]) -> Part:
-        """Take a page, and tell what is new there."""
+    async def take(self, body: dict[str, Json]) -> Part:
+        """Take a page, and tell what is new there; others get their turn meanwhile."""
         rows = rows_of(body)
         counted = total_of(body)
         self.total = total = self.total if counted is None else counted
         if self.offset == self._start and rows:
             # Who caps the size of a page does so from the first one on.
             self.page_size = min(PAGE_SIZE, len(rows))
-        devices = self._new(rows[: self._end - self.offset])
+        devices = await self._new(rows[: self._end - self.offset])
         self.offset += min(len(rows), self._end - self.offset)
         offset, more = self.offset, body.get("nextPage") is True
         finished = not rows or (total is not None and offset >= total and not more)
@@ -99,9 +99,12 @@ class _Reading:
             complete=agree and not self._repeated and self.is_over,
         )
 
-    def _new(self, rows: list[dict[str, Json]]) -> tuple[Device, ...]:
+    async def _new(self, rows: list[dict[str, Json]]) -> tuple[Device, ...]:
         found = []
-        for row in rows:
+        for number, row in enumerate(rows, 1):
+            if number % PAGE_SIZE == 0:
+                # A page may have 16 MiB, whose rows take more than a second.
+                await asyncio.sleep(0)
             key = str(row.get("mkey") or f"row {self.offset}.{len(self._seen)}")
             if key in self._seen:
                 self._repeated = True

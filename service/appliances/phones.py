@@ -44,7 +44,9 @@ _EXTENSION = {
 _GET_TEXTS = itemgetter(*_TEXTS.values(), *_EXTENSION.values())
 _ASSIGNED = {1: True, 2: False}
 _REGISTERED = {1: True, 0: False}
-_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|[\"\\/bfnrt])?")
+_NO_ESCAPE = re.compile(r"\\(?![\"/bfnrt]|u[0-9A-Fa-f]{4})")
+_PAIR = "\0"
+"""Two backslashes, while single ones are looked for; as itself it stands in no JSON."""
 
 
 def query(search: str | None, unassigned_only: bool, offset: int, size: int) -> dict[str, str]:
@@ -88,10 +90,18 @@ def parse_lenient(answer: Answer) -> Json:
         try:
             document = json.loads(text)
         except json.JSONDecodeError:
-            document = json.loads(_ESCAPE.sub(lambda m: m[0] if m[1] else "\\\\", text))
+            document = json.loads(_mended(text))
     except (ValueError, RecursionError):
         raise unexpected("is not JSON", answer.status) from None
     return document
+
+
+def _mended(text: str) -> str:
+    """Double each backslash that starts no legal escape, without a call for each of millions."""
+    if _PAIR in text:
+        raise ValueError("is not JSON")
+    single = text.replace("\\\\", _PAIR)
+    return _NO_ESCAPE.sub(r"\\\\", single).replace(_PAIR, "\\\\")
 
 
 def rows_of(body: dict[str, Json]) -> list[dict[str, Json]]:

@@ -202,26 +202,37 @@ class _Request(aiohttp.ClientRequest):
     Attributes:
         leaving: see `Transport.exchange`.
         left: nobody can say any more that none of it has left.
+        refusal: what `leaving` raised in the task that writes head and body.
     """
 
     leaving: Leaving | None = None
     left = False
+    refusal: CommandError | None = None
 
     @override
     async def send(self, conn: Connection) -> aiohttp.ClientResponse:
         """Send it, but for a body, with which the head leaves."""
         if not self.body:
             self._leave()
-        return await super().send(conn)
+        response = await super().send(conn)
+        if self.refusal is not None:
+            response.close()
+            raise self.refusal
+        return response
 
     @override
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: Connection, content_length: int | None = None
     ) -> None:
-        """Send head and body, in a task of aiohttp's; whoever waits for the answer hears of it."""
+        """Send head and body, in a task of aiohttp's.
+
+        A refusal reaches the caller in one of two ways: by `refusal` if the task ran within `send`
+        (Python 3.12 and newer start it eagerly), else by the protocol, which is being read.
+        """
         try:
             self._leave()
         except CommandError as error:
+            self.refusal = error
             if conn.protocol is not None:
                 conn.protocol.set_exception(error)
             conn.close()

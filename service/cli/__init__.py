@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,7 +36,7 @@ def program(only: str | None = None) -> typer.Typer:
         rich_markup_mode="rich",
     )
     # With a callback, a single command keeps its name.
-    made.callback()(lambda: None)
+    made.callback()(_program_options)
     for name in (only,) if only in _COMMANDS else _COMMANDS:
         module = import_module(f"{__name__}.{name}")
         if hasattr(module, "app"):
@@ -43,6 +44,24 @@ def program(only: str | None = None) -> typer.Typer:
         else:
             made.command(name)(getattr(module, name))
     return made
+
+
+def _print_version(is_wanted: bool) -> None:
+    """Print name and version, and exit."""
+    if is_wanted:
+        typer.echo(f"courier {version('appliance-courier')}")
+        raise typer.Exit
+
+
+def _program_options(
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 - `intake`: the consuming connections: deliveries come in here, and are acked here at the end.
 - `settling`: what is done with a delivery: decode, run, and a confirmed publish.
+- `headers`: headers of any content, read and copied.
 - `telling`: the messages that settle a delivery: events, replies, retry copies, parked copies.
 - `spans`: what a trace tells of deliveries and of these messages.
 

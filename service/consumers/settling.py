@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from service.consumers import spans, telling
 from service.consumers.telling import Story
 from service.errors import Reason, Rejection
-from service.execution import Retry
+from service.execution import Received, Retry
 from service.messages.commands import Command, decode, identify
 from service.messages.encode import rejected_event
-from service.messages.wire import Identity
+from service.messages.wire import Identity, now
 from service.telemetry import about, log, traces
 from service.topology import QUARANTINE
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from aio_pika import IncomingMessage
 
     from service.execution.flight import Flights
+    from service.messages.encode import Event
     from service.topology.publisher import Publisher
 
 _PARK_AT = 2
@@ -57,7 +58,6 @@ class Settling:
 
     async def settle(self, delivery: Delivery) -> None:
         """Bring one delivery to a confirmed end. When this returns, it may be acked."""
-        story = Story.of(delivery.raw, delivery.queue)
         try:
             command = decode(
                 delivery.raw.body, content_encoding=delivery.raw.properties.content_encoding
@@ -70,8 +70,36 @@ class Settling:
             ):
                 await self._reject(delivery, rejection, identity)
             return
+        try:
+            await self._process(delivery, command)
+        except Exception:  # noqa: BLE001  a nack would bring it back to the same bug
+            with about(command_id=command.envelope.id, command_type=command.envelope.type):
+                log.exception("internal-error", queue=delivery.queue)
+                await self._break_off(delivery, command)
+
+    async def _process(self, delivery: Delivery, command: Command) -> None:
+        story = Story.of(delivery.raw, delivery.queue)
         with spans.processing(delivery.raw, delivery.queue, command, story.attempts + 1):
             await self._run(delivery, command, story)
+
+    async def _break_off(self, delivery: Delivery, command: Command) -> None:
+        """End a command whose processing failed by a bug, without what its headers say.
+
+        Its age is unknown then: a write that an earlier ledger may have known ends `unknown`.
+        """
+        received = Received(
+            command,
+            now(),
+            had_intent=delivery.raw.headers.get(telling.INTENT) is True,
+            redelivered=True,
+            inherited=True,
+        )
+        try:
+            end = await self._flights.give_up(received, broken=True)
+        except Rejection as rejection:
+            await self._reject(delivery, rejection, _identity(command))
+        else:
+            await self._publish(delivery, end, received)
 
     async def _run(self, delivery: Delivery, command: Command, story: Story) -> None:
         with about(
@@ -100,6 +128,12 @@ class Settling:
         except Rejection as rejection:
             await self._reject(delivery, rejection, _identity(command))
             return
+        if hopeless and not isinstance(end, Retry):
+            reason = Reason.DELIVERY_LIMIT.value
+            await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
+        await self._publish(delivery, end, received)
+
+    async def _publish(self, delivery: Delivery, end: Event | Retry, received: Received) -> None:
         if isinstance(end, Retry):
             message, exchange = telling.retry_copy(delivery.raw, end, received.received_at)
             with spans.sending(exchange, delivery.queue):
@@ -109,9 +143,6 @@ class Settling:
                 )
             return
         spans.note_end(end)
-        if hopeless:
-            reason = Reason.DELIVERY_LIMIT.value
-            await telling.park(self._publisher, delivery.raw, reason, delivery.queue)
         await telling.tell(self._publisher, delivery.raw, end)
 
     async def _reject(self, delivery: Delivery, rejection: Rejection, identity: Identity) -> None:

@@ -5,7 +5,6 @@ Events, replies, retry copies and parked copies; and `Story`, the way back from 
 
 from __future__ import annotations
 
-import struct
 import time
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,9 +13,17 @@ from typing import TYPE_CHECKING
 from aio_pika import DeliveryMode, Message
 
 from service.consumers import spans
-from service.errors import Code, PublishFailed, Reason
+from service.consumers.headers import (
+    fitting,
+    read_code,
+    read_count,
+    read_died,
+    read_instant,
+    writable,
+)
+from service.errors import PublishFailed, Reason
 from service.execution import Received, Retry
-from service.messages.wire import format_instant, now, parse_instant
+from service.messages.wire import format_instant, now
 from service.telemetry import log, traces
 from service.topology import (
     EVENTS_EXCHANGE,
@@ -26,15 +33,14 @@ from service.topology import (
     QUARANTINE_LIMIT,
     WORK_LIMIT,
     retry_name,
-    work_queues,
 )
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from aio_pika import IncomingMessage
-    from pamqp.common import FieldValue
 
+    from service.errors import Code
     from service.messages.commands import Command
     from service.messages.encode import Event
     from service.topology.publisher import Publisher
@@ -49,11 +55,9 @@ PARKED_AT = "courier-parked-at"
 CAME_BY = "courier-queue"
 EXPIRATION = "courier-expiration"
 
-_ABSURD = 1_000_000
 _USED_UP = WORK_LIMIT + QUARANTINE_LIMIT + 2  # deliveries of what was parked for their number
 _PUT_BACK = timedelta(days=1)
 """By how much a clock may have been put back since our own copy was made."""
-_WORK = frozenset(queue.name for queue in work_queues())
 _DIRECT_REPLY = "amq.rabbitmq.reply-to."
 _ROUTES_COPIES = frozenset({"cc", "bcc"})
 """RabbitMQ's sender-selected distribution: in a copy they would send it elsewhere as well."""
@@ -87,17 +91,17 @@ class Story:
     def of(cls, raw: IncomingMessage, queue: str) -> Story:
         """Read it from the headers; what makes no sense there counts as absent."""
         headers = raw.headers
-        received_at = _instant(headers.get(RECEIVED_AT), ahead=_PUT_BACK)
-        ages = [age for age in (_instant(headers.get(PARKED_AT)), _sent_at(raw)) if age]
-        deliveries = _number(headers.get("x-delivery-count"))
-        exhausted = _died(headers.get("x-death"), "delivery_limit")
+        received_at = read_instant(headers.get(RECEIVED_AT), ahead=_PUT_BACK)
+        ages = [age for age in (read_instant(headers.get(PARKED_AT)), _sent_at(raw)) if age]
+        deliveries = read_count(headers.get("x-delivery-count"))
+        exhausted = read_died(headers.get("x-death"), "delivery_limit")
         replayed = headers.get(REASON) == Reason.DELIVERY_LIMIT
         return cls(
-            attempts=_number(headers.get(ATTEMPT)),
+            attempts=read_count(headers.get(ATTEMPT)),
             received_at=received_at or now(),
             delayed=received_at is not None,
             had_intent=headers.get(INTENT) is True,
-            last_error=_code(headers.get(LAST_ERROR)),
+            last_error=read_code(headers.get(LAST_ERROR)),
             # A copy that waited was judged when it was received: nothing older counts any more.
             known_since=received_at or min(ages, default=None),
             deliveries=deliveries,
@@ -106,7 +110,7 @@ class Story:
             # What had used up its deliveries before it was parked may have run.
             or replayed,
             lost=deliveries + exhausted * (WORK_LIMIT + 1) + replayed * _USED_UP,
-            expired=queue == QUARANTINE and _died(headers.get("x-death"), "expired"),
+            expired=queue == QUARANTINE and read_died(headers.get("x-death"), "expired"),
         )
 
     def received(self, command: Command, *, first_connection: bool = False) -> Received:
@@ -210,6 +214,8 @@ async def tell(publisher: Publisher, raw: IncomingMessage, event: Event) -> None
             await publisher.publish(reply, exchange="", routing_key=queue, mandatory=mandatory)
     except PublishFailed as error:
         log.warning("reply-undeliverable", reply_to=queue, reason=str(error))
+    except Exception:  # noqa: BLE001  the event is published: a reply must not undo that
+        log.exception("internal-error")
 
 
 async def park(publisher: Publisher, raw: IncomingMessage, reason: str, queue: str) -> None:
@@ -226,14 +232,14 @@ def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Mess
     But for `user_id`: the broker refuses a publisher who is not that user.
     """
     headers = {
-        name: _writable(value)
+        name: writable(value)
         for name, value in raw.headers.items()
         if name.lower() not in _ROUTES_COPIES
         and not (without_broker_headers and name.lower().startswith("x-"))
     }
     return Message(
         raw.body,
-        headers=headers,
+        headers=fitting(headers),
         content_type=raw.content_type,
         content_encoding=raw.content_encoding,
         delivery_mode=DeliveryMode.PERSISTENT,
@@ -247,54 +253,7 @@ def _copy(raw: IncomingMessage, *, without_broker_headers: bool = False) -> Mess
     )
 
 
-def _number(value: FieldValue) -> int:
-    """Read a count; what nobody can have counted to is none."""
-    if not isinstance(value, int) or isinstance(value, bool):
-        return 0
-    return value if 0 < value < _ABSURD else 0
-
-
-def _code(value: FieldValue) -> Code | None:
-    return Code(value) if isinstance(value, str) and value in set(Code) else None
-
-
-def _instant(value: FieldValue, *, ahead: timedelta = timedelta(0)) -> datetime | None:
-    """Read an instant of the past, or one that lies no further ahead than the clock was put."""
-    try:
-        instant = parse_instant(value)
-    except ValueError:
-        return None
-    return instant if instant - now() <= ahead else None
-
-
 def _sent_at(raw: IncomingMessage) -> datetime | None:
     """Read when the producer sent it: the property has whole seconds, so it was before the next."""
-    sent_at = raw.timestamp
-    return sent_at + timedelta(seconds=1) if sent_at is not None and sent_at <= now() else None
-
-
-def _died(deaths: FieldValue, reason: str) -> bool:
-    """Tell whether the broker dead-lettered the message from one of our work queues, and why."""
-    return isinstance(deaths, list) and any(
-        isinstance(death, dict) and death.get("reason") == reason and death.get("queue") in _WORK
-        for death in deaths
-    )
-
-
-def _writable(value: FieldValue) -> FieldValue:
-    """Turn what the library can read but not write into what it can."""
-    if isinstance(value, bytes):
-        return bytearray(value)  # a text that is not UTF-8
-    if isinstance(value, dict):
-        return {name: _writable(each) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_writable(each) for each in value]
-    # It writes single precision only; a number that this would change is told as text.
-    return str(value) if isinstance(value, float) and not _is_single(value) else value
-
-
-def _is_single(value: float) -> bool:
-    try:
-        return bool(struct.unpack("f", struct.pack("f", value))[0] == value)
-    except OverflowError:
-        return False
+    sent_at = read_instant(raw.timestamp)
+    return sent_at + timedelta(seconds=1) if sent_at is not None else None

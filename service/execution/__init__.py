@@ -4,7 +4,7 @@
 - `received`: what a delivery brings, and what it may be told: the event, or to come back later.
 - `ending`: how a command ends, stored before it is told.
 - `plans`: which handler, port and result belong to which command.
-- `horizon`: which commands may be older than what the ledger knows.
+- `horizon`: which commands may be older than what the ledger knows; `fence`: what a write needs.
 - `intent`: the ledger as a handler sees it; `pages`: whoever asked, as it sees them.
 - `line`: the order of licence writes at each appliance; `delays`: when one comes back.
 - `flight`: the work runs in tasks that no delivery owns; a redelivery joins them.
@@ -12,17 +12,18 @@
 
 from __future__ import annotations
 
-import math
 import time
-from contextlib import AsyncExitStack, nullcontext, suppress
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 from service.appliances.visit import Visit, visit
-from service.errors import Code, CommandError, Failed, Reason, Refused, Rejection, Waiting
-from service.execution.delays import Delays
-from service.execution.ending import Endings, out_of_time, undetermined
+from service.errors import Code, CommandError, Reason, Refused, Rejection, Waiting
+from service.execution.delays import Delays, delayed
+from service.execution.ending import Endings, internal_error, out_of_time, undetermined
+from service.execution.fence import write_fence
 from service.execution.horizon import LedgerHorizon
 from service.execution.intent import LedgerIntent
 from service.execution.line import Lines
@@ -33,7 +34,7 @@ from service.handlers import Outcome
 from service.ledger import IntentChanged, IntentOpen
 from service.messages.results import Conclusion
 from service.messages.wire import now
-from service.telemetry import log, traces
+from service.telemetry import log
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from service.appliances.inventory import Inventory
-    from service.execution.horizon import VirtualHostHold
+    from service.execution.fence import VirtualHostHold
     from service.execution.line import Turn
     from service.execution.plans import Plan
     from service.ledger import Entry, Ledger
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
     from service.messages.encode import Event
 
 __all__ = ["Execution", "Received", "Retry"]
-
-_APART = 1000
-"""Between the numbers of a message's readings, and so of what it and its retry copies tell."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -100,12 +98,9 @@ class Execution:
         recovery_ttl: float,
     ) -> None:
         """Keep the parts."""
-        self._inventory = inventory
-        self._ledger = ledger
-        self._hold = hold
+        self._inventory, self._ledger, self._hold = inventory, ledger, hold
         self._endings = Endings(ledger, source)
-        self._source = source
-        self._tell = tell
+        self._source, self._tell = source, tell
         self._delays = Delays(tuple(retry_delays))
         self._command_ttl = timedelta(seconds=command_ttl)
         self._recovery_ttl = recovery_ttl
@@ -126,32 +121,56 @@ class Execution:
         writes = plan.writes(received.command.data)
         # Before anything is awaited: the line is in the order of arrival.
         with self._lines.joined(name) if writes else nullcontext() as turn:
-            while True:
-                with suppress(IntentChanged):
-                    return await self._settle(received, plan, turn)
+            return await self._looked_up(self._settle, received, plan, turn)
 
     def deadline(self, received: Received) -> datetime:
         """Say until when a command may be begun."""
         return received.command.envelope.expirytime or received.received_at + self._command_ttl
 
-    async def give_up(self, received: Received) -> Event:
-        """End a command that must not be run again: its deliveries are used up.
+    async def give_up(self, received: Received, *, broken: bool = False) -> Event | Retry:
+        """End a command that must not be run again: its deliveries are used up, or a bug ended it.
+
+        Returns:
+            The event that ends it; or a retry while another replica may be writing for it.
 
         Raises:
-            Rejection: `delivery-limit`; nothing was written, nothing is known.
+            Rejection: `delivery-limit`; nothing was written, nothing is known, and it is not
+                `broken`.
         """
-        command = received.command
-        plan = PLANS[type(command.data)]
+        plan = PLANS[type(received.command.data)]
+        step = partial(self._give_up, broken=broken)
+        return await self._looked_up(step, received, plan, None)
+
+    async def _looked_up(
+        self,
+        step: Callable[[Received, Plan, Turn | None], Awaitable[Event | Retry]],
+        received: Received,
+        plan: Plan,
+        turn: Turn | None,
+    ) -> Event | Retry:
+        """Take a step that begins with a look into the ledger, again if that is out of date."""
         while True:
-            entry, intent = await self._known(command, plan)
-            if entry is not None and entry.told is not None:
-                return self._endings.tell_again(command, entry.told)
-            if not intent.open and not self._predates(received, plan, entry):
-                error = ("", "could not be handled, again and again")
-                raise Rejection(Reason.DELIVERY_LIMIT, [error])
-            with suppress(IntentChanged):
-                outcome = undetermined(plan, command, intent)
-                return await self._endings.end(received, plan, outcome, intent)
+            try:
+                return await step(received, plan, turn)
+            except IntentChanged:
+                continue
+            except Waiting as error:
+                delay = self._delays.seconds[-1]
+                return delayed(received, error, delay, received.attempts, intent=True)
+
+    async def _give_up(
+        self, received: Received, plan: Plan, _: Turn | None, *, broken: bool
+    ) -> Event:
+        command = received.command
+        entry, intent = await self._known(command, plan)
+        if entry is not None and entry.told is not None:
+            return self._endings.tell_again(command, entry.told)
+        if intent.open or self._horizon.may_predate(received, plan, entry):
+            outcome = undetermined(plan, command, intent)
+            return await self._endings.end(received, plan, outcome, intent)
+        if broken:
+            return await self._endings.end(received, plan, internal_error(plan, command), intent)
+        raise Rejection(Reason.DELIVERY_LIMIT, [("", "could not be handled, again and again")])
 
     async def _settle(self, received: Received, plan: Plan, turn: Turn | None) -> Event | Retry:
         command = received.command
@@ -160,15 +179,14 @@ class Execution:
         if entry is not None and entry.told is not None:
             return self._endings.tell_again(command, entry.told)
         if not intent.open:
-            if self._predates(received, plan, entry):
+            if self._horizon.may_predate(received, plan, entry):
                 outcome = undetermined(plan, command, intent)
                 return await self._endings.end(received, plan, outcome, intent)
             if received.expired or self.deadline(received) <= now():
                 return await self._endings.end(received, plan, out_of_time(plan, received), intent)
         # A delivery that did not come to its end has most likely asked, and may have told pages.
         attempts = received.attempts + (plan.streams(command.data) and received.deliveries > 0)
-        number = attempts + 1 + _APART * received.deliveries
-        pages = EventPages(command, self._source, number, self._tell)
+        pages = EventPages(command, self._source, self._tell)
         async with AsyncExitStack() as held:
             return await self._carry_out(_Run(received, plan, intent, pages, turn, held), attempts)
 
@@ -194,11 +212,6 @@ class Execution:
         intent = entry.intent if entry is not None else None
         return entry, LedgerIntent(self._ledger, command, plan.before, intent)
 
-    def _predates(self, received: Received, plan: Plan, entry: Entry | None) -> bool:
-        """Tell a write that a lost ledger may have known: it is never run on a guess."""
-        writes = plan.writes(received.command.data)
-        return writes and entry is None and self._horizon.may_predate(received)
-
     async def _run(self, run: _Run) -> Outcome[BaseModel] | CommandError:
         """Call the handler; say how the command ended, or why it must come back."""
         began = time.perf_counter()
@@ -216,8 +229,7 @@ class Execution:
             log.exception("internal-error")
             if intent.open:
                 return undetermined(run.plan, run.received.command, intent)
-            why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
-            return Outcome(run.plan.untouched(asked), Conclusion.FAILED, why)
+            return internal_error(run.plan, run.received.command)
         finally:
             visit.reset(token)
             if run.visit.requests:
@@ -247,8 +259,7 @@ class Execution:
         """Get the right to write among all replicas, until the end is stored.
 
         Raises:
-            Waiting: another command's write, or another replica, has to be waited for; or the
-                virtual host is not held for this ledger.
+            Waiting: for another command's write, another replica, or the hold on the virtual host.
         """
         command, intent = run.received.command, run.intent
         name = command.data.appliance
@@ -259,10 +270,8 @@ class Execution:
             if intent.open:
                 intent.lapse()
             raise IntentOpen(name)
-        if not self._hold.is_held:
-            raise Waiting(Code.BUSY, "the virtual host is not held for this ledger at the moment")
-        hold = self._hold
-        run.visit.write_age = lambda: intent.age if right.stands and hold.is_held else math.inf
+        run.visit.write_age = write_fence(intent, right, self._hold)
+        intent.is_owned = True
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""
@@ -278,15 +287,7 @@ class Execution:
             else:
                 delay = self._delays.turn(attempts, left, error.retry_after)
         if delay < left:
-            log.info(
-                "command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value
-            )
-            traces.note({"courier.retry_in": delay, "error.type": error.code.value})
-            if not isinstance(error, Waiting):
-                traces.fail(error.code.value)
-            # Who only waited comes back with what went wrong before that.
-            last = received.last_error if error.code is Code.BUSY else error.code
-            return Retry(delay, attempts, intent.open, last)
+            return delayed(received, error, delay, attempts, intent=intent.open)
         if intent.open:
             outcome = undetermined(plan, received.command, intent)
         elif error.code is Code.BUSY:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from service.errors import Code
+from service.errors import Code, Waiting
+from service.execution.received import Retry
 from service.ledger import IntentOpen
 from service.messages.wire import now
+from service.telemetry import log, traces
 
 if TYPE_CHECKING:
-    from service.errors import Waiting
+    from service.errors import CommandError
     from service.execution.received import Received
 
 
@@ -62,3 +64,24 @@ class Delays:
         waited = (now() - received.received_at).total_seconds()
         longest = min(waited if error.retry_after is None else error.retry_after, left)
         return max((delay for delay in self.seconds if delay <= longest), default=self.seconds[0])
+
+
+def delayed(
+    received: Received, error: CommandError, delay: int, attempts: int, *, intent: bool
+) -> Retry:
+    """Make the retry that brings a command back, and log it.
+
+    Args:
+        received: the command.
+        error: why it comes back.
+        delay: seconds.
+        attempts: how many deliveries have sent a request so far.
+        intent: a write is recorded and has no result.
+    """
+    log.info("command-delayed", retry_in=delay, attempt=attempts, error_code=error.code.value)
+    traces.note({"courier.retry_in": delay, "error.type": error.code.value})
+    if not isinstance(error, Waiting):
+        traces.fail(error.code.value)
+    # A deferral keeps the previous error.
+    last = received.last_error if error.code is Code.BUSY else error.code
+    return Retry(delay, attempts, intent, last)

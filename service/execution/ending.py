@@ -73,6 +73,7 @@ class Endings:
 
         Raises:
             IntentChanged: the ledger has another intent; the command is to be looked up again.
+            Waiting: another replica holds the write lock, and may be writing for this intent.
         """
         command = received.command
         finished_at = max(now(), received.received_at)  # whatever the clock was set to meanwhile
@@ -95,7 +96,7 @@ class Endings:
         # The first end stays, and only what is stored is told.
         stored = end
         if plan.recorded:
-            stored = await self._ledger.conclude(command, end, intent.known)
+            stored = await self._stored(command, end, intent)
         if stored != end:
             return self.tell_again(command, stored)
         log.log(
@@ -107,6 +108,15 @@ class Endings:
             duration_ms=round((finished_at - received.received_at).total_seconds() * 1000),
         )
         return self._event(command, stored)
+
+    async def _stored(self, command: Command, end: Told, intent: LedgerIntent) -> Told:
+        """Store a result; an intent that another run may still write for is not closed."""
+        known = intent.known
+        if known is None or intent.is_owned:
+            return await self._ledger.conclude(command, end, known)
+        name = command.data.appliance
+        async with self._ledger.writing(name, known.origin or name):
+            return await self._ledger.conclude(command, end, known)
 
     def tell_again(self, command: Command, told: Told) -> Event:
         """Make the event from what was stored: the same id and the same data."""
@@ -148,3 +158,9 @@ def out_of_time(plan: Plan, received: Received) -> Outcome[BaseModel]:
     code = received.last_error or Code.EXPIRED
     why = Failed(code, "the command's time ended before it could be carried out")
     return Outcome(plan.untouched(received.command.data), Conclusion.FAILED, why)
+
+
+def internal_error(plan: Plan, command: Command) -> Outcome[BaseModel]:
+    """Make the outcome of a command that a bug ended before anything was written."""
+    why = Failed(Code.INTERNAL_ERROR, "the courier itself failed; see its event log")
+    return Outcome(plan.untouched(command.data), Conclusion.FAILED, why)

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeAlias
 
 from service.errors import Reason, Rejection
 from service.execution.plans import PLANS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from service.messages.encode import Event
     from service.telemetry.traces import Place
 
+    Begin: TypeAlias = Callable[[Received], Coroutine[None, None, Event | Retry]]
 
 OVERDUE = 300.0
 """Seconds for which a command may be run past its time: longer than any honest delivery takes."""
@@ -70,15 +72,11 @@ class Flights:
         """Run a command, or join the run that is under way. See `Execution.settle`."""
         return await self._join(received, self._execution.settle)
 
-    async def give_up(self, received: Received) -> Event | Retry:
+    async def give_up(self, received: Received, *, broken: bool = False) -> Event | Retry:
         """End a command that must not be run again; one that is being run may still end well."""
-        return await self._join(received, self._execution.give_up)
+        return await self._join(received, partial(self._execution.give_up, broken=broken))
 
-    async def _join(
-        self,
-        received: Received,
-        begin: Callable[[Received], Coroutine[None, None, Event | Retry]],
-    ) -> Event | Retry:
+    async def _join(self, received: Received, begin: Begin) -> Event | Retry:
         key, digest = received.command.key, received.command.digest
         flight = self._flights.get(key)
         if flight is None:
@@ -87,7 +85,7 @@ class Flights:
             data = received.command.data
             grace = STREAM_OVERDUE if PLANS[type(data)].streams(data) else self._grace
             late_at = asyncio.get_running_loop().time() + left + grace
-            task = asyncio.create_task(begin(received))
+            task = asyncio.create_task(self._guarded(received, begin))
             flight = self._flights[key] = _Flight(
                 received.command.envelope.type, digest, task, late_at, traces.here()
             )
@@ -98,6 +96,16 @@ class Flights:
             log.info("command-joined")
             traces.link(flight.span)
         return await asyncio.shield(flight.task)
+
+    async def _guarded(self, received: Received, begin: Begin) -> Event | Retry:
+        """Run a command; one that a bug interrupts ends as well: run again, it would fail again."""
+        try:
+            return await begin(received)
+        except Rejection:
+            raise
+        except Exception:  # noqa: BLE001  a bug must not bring the command back without an end
+            log.exception("internal-error")
+            return await self._execution.give_up(received, broken=True)
 
     async def drain(self, seconds: float) -> None:
         """Wait for what is under way, but no longer than that; what is left then is cut short."""

@@ -8,42 +8,29 @@ that may have been run before, is never run on a guess.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from service.messages.wire import now
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
+    from service.execution.fence import VirtualHostHold
+    from service.execution.plans import Plan
     from service.execution.received import Received
-    from service.ledger import Ledger
+    from service.ledger import Entry, Ledger
 
 _MAX_SEEN = 10_000
 """Commands that are remembered while the ledger is new."""
+_KEPT = timedelta(days=29)
+"""Every ledger keeps results for longer: the shortest `COURIER_LEDGER_RETENTION` is 30 days."""
 _TAKEOVER_LASTS = timedelta(hours=1)
 """How long after a takeover a redelivered command without any time counts as older than that."""
-
-
-class VirtualHostHold(Protocol):
-    """The hold of a ledger on its virtual host; see `service.topology.ledger_hold`.
-
-    Attributes:
-        taken_over_at: when another ledger's hold ended and this one's began; None if none did.
-    """
-
-    taken_over_at: datetime | None
-
-    @property
-    def is_held(self) -> bool:
-        """Tell whether no other ledger can serve the virtual host at this moment."""
-        ...
 
 
 class LedgerHorizon:
     """Tells commands that may predate the ledger.
 
     Args:
-        ledger: which does not know the commands that are asked about.
+        ledger: which is asked about commands.
         hold: of that ledger.
     """
 
@@ -61,24 +48,35 @@ class LedgerHorizon:
         if len(self._first_seen) > _MAX_SEEN:
             del self._first_seen[next(iter(self._first_seen))]
 
-    def may_predate(self, received: Received) -> bool:
-        """Tell whether a command that the ledger does not know may have been run before."""
+    def may_predate(self, received: Received, plan: Plan, entry: Entry | None) -> bool:
+        """Tell whether a command would write that a lost ledger may have known.
+
+        Args:
+            received: the command.
+            plan: how it is carried out.
+            entry: what the ledger knows of it; a ledger that knows it is not the lost one.
+        """
+        if entry is not None or not plan.writes(received.command.data):
+            return False
         if received.had_intent:
             return True
-        if not received.redelivered:
-            return False
+        return received.redelivered and self._may_have_been_run(received)
+
+    def _may_have_been_run(self, received: Received) -> bool:
+        """Tell whether another ledger may know a redelivered command that this one does not."""
         taken_over = self._hold.taken_over_at
-        # Whatever was seen before a takeover may have been run meanwhile.
+        # What was seen before a takeover may have been run meanwhile.
         if taken_over is None and received.command.key in self._first_seen:
             return False
         # The time of first receipt in a retry copy is more reliable than the producer's clock.
         sent_at = None if received.delayed else received.command.envelope.time
         ages = [age for age in (sent_at, received.known_since) if age is not None]
+        created_at, pruned = self._ledger.created_at, self._ledger.pruned_before
         if ages:
-            gaps = (self._ledger.created_at, self._ledger.pruned_before, taken_over)
+            gaps = (created_at, pruned, taken_over)
             return min(ages) < max(each for each in gaps if each is not None)
-        if taken_over is not None and now() - taken_over < _TAKEOVER_LASTS:
-            return True
         # Nothing tells its age. If the ledger is new, an earlier process that had the command had
-        # another ledger.
-        return self._ledger.is_new and received.inherited
+        # another ledger. If it pruned what no retention allows, a clock was wrong.
+        was_pruned = pruned is not None and now() - pruned < _KEPT
+        was_taken_over = taken_over is not None and now() - taken_over < _TAKEOVER_LASTS
+        return was_pruned or was_taken_over or (self._ledger.is_new and received.inherited)

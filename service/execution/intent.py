@@ -24,6 +24,9 @@ class LedgerIntent:
         command: whose intent it is.
         model: what was read before the write, as a type; None for commands that write nothing.
         found: an intent that an earlier run left open.
+
+    Attributes:
+        is_owned: this run has recorded the intent, or held the write lock since it was found.
     """
 
     def __init__(
@@ -34,6 +37,7 @@ class LedgerIntent:
         self._command = command
         self._found = found
         self._origin = ""
+        self.is_owned = False
         self.before = model.model_validate_json(found.before) if model and found else None
         answer = found.answer if found else None
         self.heard = _Said.model_validate_json(answer).heard() if answer else None
@@ -67,6 +71,7 @@ class LedgerIntent:
         """Announce the write, durably. See `WriteIntent`."""
         figures = before.model_dump_json().encode()
         self._found = await self._ledger.intend(self._command, figures, self._origin)
+        self.is_owned = True
         self.before = before
         log.info("intent-recorded")
 

@@ -1,8 +1,9 @@
-"""A query's pages on their way out: numbered within one attempt, told as they come."""
+"""A query's pages on their way out: numbered within one reading, published as they come."""
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
 from service.errors import Code, Failed
@@ -21,6 +22,17 @@ if TYPE_CHECKING:
 
 _MAX_DATA = MAX_BYTES // 2
 """Bytes of a page's data: nobody says how long an appliance's texts may be."""
+_LABELS = 2**53 - 1
+"""How many labels there are: the contract's largest integer, which every JSON reader keeps."""
+
+
+def _new_label() -> int:
+    """Draw the `attempt` of one reading, a number that no other reading has.
+
+    Random, not counted: a message and its retry copy both live when the ack after the copy is lost,
+    and so do the copies of either. No header of one tells how far the others have counted.
+    """
+    return secrets.randbelow(_LABELS) + 1
 
 
 class EventPages:
@@ -29,7 +41,6 @@ class EventPages:
     Args:
         command: whose pages they are.
         source: the `source` of the events.
-        attempt: the number of this reading; no other one of the command has it.
         tell: tells an event; returns when the broker has it. Meanwhile the next page is read, and
             no more than that one: they arrive in order, and memory stays as it is.
 
@@ -39,17 +50,13 @@ class EventPages:
     """
 
     def __init__(
-        self,
-        command: Command,
-        source: str,
-        attempt: int,
-        tell: Callable[[Event], Awaitable[None]],
+        self, command: Command, source: str, tell: Callable[[Event], Awaitable[None]]
     ) -> None:
         """Keep the parts; nothing is told yet."""
         self.streamed: Streamed | None = None
         self._command = command
         self._source = source
-        self._attempt = attempt
+        self._attempt = _new_label()
         self._tell = tell
         self._pages = self._devices = 0
         self._telling: asyncio.Task[None] | None = None

@@ -153,8 +153,8 @@ class SqliteLedger:
     async def withdraw(self, command: Command, intent: Intent) -> None:
         """Withdraw an intent. See `Ledger`."""
         at = format_instant(now())
-        await self._execute(statements.WITHDRAW, (at, *command.key, intent.id))
-        self._closed(command)
+        if await self._execute(statements.WITHDRAW, (at, *command.key, intent.id)):
+            self._closed(command)  # not if a later intent of the same command is open
 
     async def conclude(self, command: Command, told: Told, intent: Intent | None) -> Told:
         """Store a result; the first one stays. See `Ledger`."""

@@ -140,7 +140,11 @@ def connect(path: Path, *, read_only: bool = False, any_thread: bool = False) ->
     connection = sqlite3.connect(
         address, uri=True, timeout=BUSY, isolation_level=None, check_same_thread=not any_thread
     )
-    connection.execute("PRAGMA synchronous = FULL")
+    try:
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -25,7 +25,7 @@ _THIS: Final = "source = ? AND id = ? AND writer = ? AND concluded_at IS NULL"
 SAVE_RESPONSE: Final = f"UPDATE commands SET answer = ? WHERE {_THIS}"  # noqa: S608  no value stands in it
 WITHDRAW: Final = f"""
 UPDATE commands SET withdrawn_at = ?, intended_at = NULL, before = NULL, answer = NULL
-WHERE {_THIS}
+WHERE {_THIS} RETURNING id
 """  # noqa: S608  no value stands in it
 # A result closes the intent that its author knows (?11), and no other one.
 CONCLUDE: Final = """

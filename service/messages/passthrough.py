@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 MAX_BYTES: Final = 128 * 1024
 """How long it may be as JSON: eight times that is half of what a message may be."""
 _MAX_DEPTH: Final = 32
+_MAX_DOCUMENTS: Final = 3
+"""How often JSON may stand in a text of JSON: every time its text is looked through again."""
+_MAX_NAME: Final = 64
+"""Characters of a field's name that is remembered; a longer one is judged anew each time."""
 _MASK: Final = "***"
 
 # Of a name in small letters, without what separates words in it.
@@ -38,14 +42,14 @@ _ABOUT: Final = re.compile(
     r"(count|total|status|state|mode|type|method|enabled?|length|limit|age|timeout|policy|expir\w*)s?$"
 )
 _PAIR: Final = re.compile(
-    r"(?i)\b([\w-]{0,24}(?:passw(?:or)?d|passphrase|passcode|pwd|secret|token|psk|api_?key"
+    r"(?i)((?:passw(?:or)?d|passphrase|passcode|pwd|secret|token|psk|api_?key"
     r"|(?<![a-z])pin(?![a-z]))[\w-]{0,24}[\"']?\s{0,9}[:=]\s{0,9}[\"']?)[^\s\"',;&]+"
 )
 _CONFIGURED: Final = re.compile(
     r"(?i)\b(set\s{1,9}[\w-]{0,24}(?:pass|secret|psk|key|pwd)[\w-]{0,24}\s{1,9}|ENC\s{1,9})\S+"
 )
 _PRIVATE_KEY: Final = re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END[^\n]*|$)")
-_SIP_USER: Final = re.compile(r"(?i)\b(sips?:[^:@\s]{1,64}:)[^@\s]{1,128}(?=@)")
+_SIP_USER: Final = re.compile(r"(?i)\b(sips?:[^:@\s]{1,64}:)[^@\s]{1,128}+(?=@)")
 _PLURAL: Final = re.compile(r"[^s]s$")
 _NAMES: Final = ("name", "key", "field", "id", "attribute", "parameter")
 
@@ -53,27 +57,52 @@ _NAMES: Final = ("name", "key", "field", "id", "attribute", "parameter")
 def passed_on(value: Json) -> Json:
     """Give what may be told of it: the same, but for secrets.
 
+    Its size is checked first: what is looked for secrets takes a bounded time.
+
     Raises:
         ValueError: it is larger or nested deeper than anybody passes on; the text says which.
     """
-    told = _unveiled(value, _MAX_DEPTH)
+    _check_size(value)
+    told = _unveiled(value, _MAX_DEPTH, _MAX_DOCUMENTS)
     if len(to_json(told)) > MAX_BYTES:
-        raise ValueError(f"is larger than {MAX_BYTES} bytes")
+        raise _too_large()
     return told
 
 
-def _unveiled(value: Json, depth: int) -> Json:
+def _too_large() -> ValueError:
+    return ValueError(f"is larger than {MAX_BYTES} bytes")
+
+
+def _check_size(value: Json) -> None:
+    """Count characters and values, which are fewer than the bytes of its JSON."""
+    left, open_values = MAX_BYTES, [value]
+    while open_values:
+        each = open_values.pop()
+        left -= 1
+        if isinstance(each, str):
+            left -= len(each)
+        elif isinstance(each, list):
+            left -= len(each)
+            open_values += each if left >= 0 else ()
+        elif isinstance(each, dict):
+            left -= sum(map(len, each))
+            open_values += each.values() if left >= 0 else ()
+        if left < 0:
+            raise _too_large()
+
+
+def _unveiled(value: Json, depth: int, documents: int) -> Json:
     if depth == 0:
         raise ValueError("is nested too deeply")
     if isinstance(value, dict):
         hidden = _hidden(value)
         return {
-            _text(name): _MASK if name in hidden else _unveiled(each, depth - 1)
+            _text(name): _MASK if name in hidden else _unveiled(each, depth - 1, documents)
             for name, each in value.items()
         }
     if isinstance(value, list):
-        return [_unveiled(each, depth - 1) for each in value]
-    return _document(value, depth) if isinstance(value, str) else value
+        return [_unveiled(each, depth - 1, documents) for each in value]
+    return _document(value, depth, documents) if isinstance(value, str) else value
 
 
 def _hidden(fields: dict[str, Json]) -> set[str]:
@@ -93,23 +122,34 @@ def _tells_nothing(name: str, value: Json) -> bool:
     return value in (None, "") or isinstance(value, bool) or is_count
 
 
-def _document(text: str, depth: int) -> str:
-    """Look into a text that is JSON itself."""
+def _document(text: str, depth: int, documents: int) -> str:
+    """Look into a text that is JSON itself; one in too many others is masked as a whole."""
     if text.lstrip()[:1] in {"{", "["}:
         try:
             document = json.loads(text)
-            told = _unveiled(document, depth - 1)
         except (ValueError, RecursionError):
+            return _text(text)
+        if documents == 0:
+            return _MASK
+        try:
+            told = _unveiled(document, depth - 1, documents - 1)
+        except ValueError:
             return _text(text)
         if told != document:
             return json.dumps(told, ensure_ascii=False)
     return _text(text)
 
 
-@lru_cache(1024)
 def _says_secret(name: str) -> bool:
+    return _judged(name) if len(name) > _MAX_NAME else _remembered(name)
+
+
+def _judged(name: str) -> bool:
     flat = _SEPARATORS.sub("", name.lower())
     return _SECRET.search(flat) is not None and _ABOUT.search(flat) is None
+
+
+_remembered: Final = lru_cache(1024)(_judged)
 
 
 def _text(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
 _SECRET_KEYS = re.compile(
     r"password|passwd|secret|token|cookie|authorization|api_?key", re.IGNORECASE
@@ -12,7 +13,12 @@ _SECRET_KEYS = re.compile(
 _LICENCE = re.compile(r"\w{4}(?:-[A-Za-z0-9]{4}){3}-([A-Za-z0-9]{4})(?![A-Za-z0-9])")
 _HYPHENS = 4
 _CREDENTIALS = re.compile(r"(?<=://)[^\s/]*@")
-_PROOF = re.compile(r"(APSCookie\w*=|Basic |Bearer )[^\s;,'\"]+", re.IGNORECASE | re.ASCII)
+# A name is looked through once: up to the next place where one could begin, and no further.
+_PROOF = re.compile(
+    r"(APSCookie(?:(?!APSCookie)\w)*=|Basic |Bearer )[^\s;,'\"]+", re.IGNORECASE | re.ASCII
+)
+_MAX_KEY = 64
+"""Characters of a key that is remembered: some of them are names from outside, of any length."""
 _PROOFS = ("apscookie", "basic ", "bearer ")
 
 
@@ -43,6 +49,12 @@ def redacted(key: str, value: object) -> object:
     return value if isinstance(value, int | float | None) else redact(str(value))
 
 
-@lru_cache(1024)
 def _is_secret(key: str) -> bool:
+    return _judged(key) if len(key) > _MAX_KEY else _remembered(key)
+
+
+def _judged(key: str) -> bool:
     return _SECRET_KEYS.search(key) is not None
+
+
+_remembered: Final = lru_cache(1024)(_judged)

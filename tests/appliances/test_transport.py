@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
 import socket
 import ssl
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import pytest
 from aiohttp import http as aiohttp_http
 
 from service.appliances.answers import Kind, Operation
-from service.appliances.ports import NotSent
+from service.appliances.ports import NotSent, WriteVetoed
+from service.appliances.visit import Visit, visit
 from service.errors import AnswerLost, Code, CommandError, Failed
 from tests.appliances.below import Line, http_over, http_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine, Generator
     from types import ModuleType
 
     from service.appliances.http import Http
@@ -138,7 +142,37 @@ async def test_a_header_that_cannot_be_sent_becomes_one_of_ours(kind: Kind, valu
 
     error = await raised(http_over(line), kind, {"Cookie": value}, BODY)
 
-    assert NotSent is error
+    assert WriteVetoed is error
+    assert line.written == b""
+
+
+def run_at_once(
+    loop: asyncio.AbstractEventLoop,
+    work: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
+    **_: object,
+) -> asyncio.Future[Any]:
+    """Run a task that waits for nothing to its end when it is made, as an eager one is."""
+    done: asyncio.Future[Any] = loop.create_future()
+    with suppress(StopIteration):
+        work.send(None)
+    done.set_result(None)
+    return done
+
+
+@pytest.mark.parametrize("tasks", [None, run_at_once], ids=["tasks later", "tasks at once"])
+async def test_a_write_whose_intent_is_too_old_was_certainly_not_sent(
+    tasks: Callable[..., asyncio.Future[Any]] | None,
+) -> None:
+    """Python 3.11 writes a body after aiohttp waits for the answer, newer ones before it does."""
+    line, loop = Line("never", OSError()), asyncio.get_running_loop()
+    token = visit.set(Visit(write_age=lambda: math.inf))
+    loop.set_task_factory(tasks)
+
+    error = await raised(http_over(line), Kind.WRITE, json=BODY)
+
+    loop.set_task_factory(None)
+    visit.reset(token)
+    assert WriteVetoed is error
     assert line.written == b""
 
 

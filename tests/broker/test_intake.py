@@ -213,7 +213,7 @@ async def test_a_broker_that_takes_a_new_connection_and_is_silent_is_not_waited_
         link.half_open(["to-courier"])
         await until(lambda: link.accepted >= 2 * _CONNECTIONS)
         link.heal()
-        await until(lambda: intake.idle_reason is None, patience=25)
+        await until(lambda: intake.idle_reason is None)
         await feed(connection, b"1")
         async with asyncio.timeout(10):
             await settled.wait()

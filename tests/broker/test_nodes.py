@@ -79,7 +79,7 @@ async def test_a_lost_connection_is_restored_at_the_next_node_that_answers(
             await until(lambda: not connection.connected.is_set())
             assert "" == node_of(connection)
             last = f"127.0.0.1:{addresses[2].port}"
-            await until(lambda: node_of(connection) == last, patience=8)
+            await until(lambda: node_of(connection) == last)
             await until(lambda: told[-1]["event"] == "broker-connection-restored")
         await channel.default_exchange.publish(aio_pika.Message(b"again"), "q")
         await until(lambda: heard == [b"again"])

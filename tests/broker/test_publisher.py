@@ -105,7 +105,7 @@ async def test_an_alarm_leaves_no_copies_behind(
         task = asyncio.create_task(
             publisher.publish_until_confirmed(message(), exchange="", routing_key=PARKED)
         )
-        await until(lambda: publisher.idle_reason == "publishing-blocked", patience=20)
+        await until(lambda: publisher.idle_reason == "publishing-blocked")
         assert not task.done()
     async with asyncio.timeout(20):
         await task

@@ -17,7 +17,7 @@ SET created_at = created_at - interval '1 day', used_since = created_at - interv
 """
 _END_SESSIONS: Final = """
 SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-WHERE application_name = 'courier' AND pid <> pg_backend_pid()
+WHERE application_name LIKE 'courier/%' AND pid <> pg_backend_pid()
 """
 
 

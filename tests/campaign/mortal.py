@@ -59,7 +59,7 @@ STEPS: Final = {
     "intend": "intent-recorded",
     "keep_answer": "answer-kept",
     "withdraw": "intent-withdrawn",
-    "open_intent": "open-intent-looked-for",
+    "open_intents": "open-intent-looked-for",
     "conclude": "outcome-stored",
     "check_owner": "broker-checked",
     "belong_to": "broker-bound",

@@ -15,7 +15,7 @@ from service.ledger.opening import opened
 from service.messages.commands import Command
 from service.messages.wire import now
 from tests.ledger.conftest import Place
-from tests.unit.ledgers import BEFORE, FIRST, SECOND, told
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, SECOND, origin_of, told
 from tests.unit.making import command
 
 T = TypeVar("T")
@@ -57,15 +57,16 @@ async def ended(
     ledger: Ledger, name: str, conclusion: str, ago: timedelta, appliance: str = "fac-1"
 ) -> Command:
     ended = command(id=name, data={"appliance": appliance})
-    await ledger.conclude(ended, told(conclusion, now() - ago))
+    await ledger.conclude(ended, told(conclusion, now() - ago), None)
     return ended
 
 
 @pytest.fixture
 async def six(ledger: Ledger, place: Place) -> Place:
     """Two open intents, an unknown and a settled one, a success and a refusal."""
-    await ledger.intend(command(id="open-1", data={"appliance": "fac-1"}), BEFORE)
-    await ledger.intend(command(id="open-2", data={"appliance": "fac-2"}), BEFORE)
+    for name, appliance in (("open-1", "fac-1"), ("open-2", "fac-2")):
+        wanted = command(id=name, data={"appliance": appliance})
+        await ledger.intend(wanted, BEFORE, origin_of(wanted))
     await ended(ledger, "unknown", "unknown", 3 * DAY)
     settled = await ended(ledger, "settled", "unknown", 5 * DAY)
     await ended(ledger, "done", "succeeded", 4 * DAY, "fac-2")
@@ -109,9 +110,9 @@ async def test_entries_are_chosen_by_age(six: Place) -> None:
 async def test_everything_that_was_recorded_is_shown(ledger: Ledger, place: Place) -> None:
     """The command, figures, answer, end and settlement; correlation and trace as they came."""
     traced = command(correlationid="order-7", traceparent=TRACE)
-    intent, end, said = await ledger.intend(traced, BEFORE), told("unknown"), found()
-    await ledger.keep_answer(traced, b'{"kind": "failed"}')
-    await ledger.conclude(traced, end)
+    intent, end, said = await ledger.intend(traced, BEFORE, ORIGIN), told("unknown"), found()
+    await ledger.keep_answer(traced, intent, b'{"kind": "failed"}')
+    await ledger.conclude(traced, end, intent)
     await settle(place, traced, said)
     (record,) = await looked(place, lambda care: care.of_id("c-1"))
     assert traced.key == record.key
@@ -129,7 +130,7 @@ async def test_a_command_that_wrote_nothing_is_shown_with_its_correlation(
     ledger: Ledger, place: Place
 ) -> None:
     """It has no intent; the id stands for a correlation that was not given."""
-    await ledger.conclude(FIRST, told("refused"))
+    await ledger.conclude(FIRST, told("refused"), None)
     (record,) = await looked(place, lambda care: care.of_id("c-1"))
     assert (None, None, "c-1", None) == (
         *(record.intent, record.settlement, record.correlation_id, record.traceparent),
@@ -140,8 +141,8 @@ async def test_one_id_of_several_sources_is_several_commands(ledger: Ledger, pla
     """All are found, in order; the source narrows; nobody's id is nothing."""
     sources = [f"/portal/{number:02}" for number in range(30)]
     for source in sources:
-        await ledger.conclude(command(source=source), told())
-        await ledger.conclude(command(source=source, id="c-2"), told())
+        await ledger.conclude(command(source=source), told(), None)
+        await ledger.conclude(command(source=source, id="c-2"), told(), None)
 
     def look(care: Care) -> None:
         record = care.find(("/portal/07", "c-2"))
@@ -158,7 +159,7 @@ async def test_one_id_of_several_sources_is_several_commands(ledger: Ledger, pla
 async def test_the_first_settlement_stays(ledger: Ledger, place: Place) -> None:
     """Whatever is found later; the end that was told is not touched by any."""
     end, said = told("unknown"), found()
-    await ledger.conclude(FIRST, end)
+    await ledger.conclude(FIRST, end, None)
     assert said == await settle(place, FIRST, said)
     assert said == await settle(place, FIRST, found("not-applied"))
     assert said == await settle(place, FIRST, found("applied", "Another note."))
@@ -173,9 +174,9 @@ async def test_only_an_unknown_is_settled(
 ) -> None:
     """No other end, no open intent, nothing that is not there."""
     if conclusion:
-        await ledger.conclude(FIRST, told(conclusion))
+        await ledger.conclude(FIRST, told(conclusion), None)
     else:
-        await ledger.intend(FIRST, BEFORE)
+        await ledger.intend(FIRST, BEFORE, ORIGIN)
     assert await settle(place, FIRST, found()) is None
     assert await settle(place, SECOND, found()) is None
     records = await entries(place, Wanted(finished=True))
@@ -186,10 +187,10 @@ async def test_an_unsettled_unknown_keeps_no_write_from_beginning(
     ledger: Ledger, place: Place
 ) -> None:
     """It is concluded: the next licence on the appliance does not wait for a person."""
-    await ledger.intend(FIRST, BEFORE)
-    await ledger.conclude(FIRST, told("unknown"))
-    assert await ledger.open_intent("fac-1") is None
-    assert BEFORE == (await ledger.intend(SECOND, BEFORE)).before
+    intent = await ledger.intend(FIRST, BEFORE, ORIGIN)
+    await ledger.conclude(FIRST, told("unknown"), intent)
+    assert set() == await ledger.open_intents("fac-1", ORIGIN)
+    assert BEFORE == (await ledger.intend(SECOND, BEFORE, ORIGIN)).before
     assert ["c-2", "c-1"] == await ids(place)
 
 
@@ -201,8 +202,8 @@ async def test_settling_and_recording_go_on_side_by_side(ledger: Ledger, place: 
     async def record() -> None:
         for number in range(200):
             written = command(id=f"w-{number}")
-            await ledger.intend(written, BEFORE)
-            await ledger.conclude(written, told())
+            intent = await ledger.intend(written, BEFORE, ORIGIN)
+            await ledger.conclude(written, told(), intent)
             idle.append(ledger.idle_reason)
 
     def settle_all(unknowns: list[Command]) -> None:
@@ -223,7 +224,7 @@ async def test_what_was_finished_before_an_instant_is_forgotten(
     instant = now() - DAY
     ends = {"older": instant - timedelta(milliseconds=1), "at": instant, "newer": now()}
     for name, at in ends.items():
-        await ledger.conclude(command(id=name), told("succeeded", at))
+        await ledger.conclude(command(id=name), told("succeeded", at), None)
     assert 1 == await ledger.forget(instant)
     assert {"at", "newer"} == set(await ids(place, Wanted(finished=True)))
     assert 0 == await ledger.forget(instant)

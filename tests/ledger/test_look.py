@@ -9,7 +9,7 @@ from service.checks import State, worst
 from service.checks.ledger import look
 from service.ledger.postgres import PostgresLedger
 from service.settings import Postgres, Settings
-from tests.unit.ledgers import BEFORE, FIRST, told
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, told
 from tests.unit.making import command
 
 BROKER = "rabbit@a /"
@@ -33,8 +33,8 @@ async def test_what_is_open_and_whose_it_is_is_told(database: Postgres) -> None:
     """While the service has it open; another broker's ledger has failed."""
     ledger = await PostgresLedger.open(database)
     await ledger.belong_to(BROKER)
-    await ledger.intend(FIRST, BEFORE)
-    await ledger.conclude(command(id="c-2"), told("unknown"))
+    await ledger.intend(FIRST, BEFORE, ORIGIN)
+    await ledger.conclude(command(id="c-2"), told("unknown"), None)
     seen = await found(database)
     assert {"database": State.OK, "owner": State.OK, "entries": State.WARNING} == {
         what: state for what, (state, _) in seen.items()

@@ -114,5 +114,5 @@ async def test_a_licence_is_written_once_wherever_the_connection_is_lost(
     data = {"appliance": appliance.name, **asked_for}
     told = await ended(executing(ledger, appliance), name, data)
     assert ("succeeded", effect, 1) == (told["conclusion"], told["effect"], len(written))
-    assert await ledger.open_intent(appliance.name) is None
+    assert set() == await ledger.open_intents(appliance.name, appliance.origin)
     assert ledger.idle_reason is None

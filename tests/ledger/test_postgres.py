@@ -22,7 +22,7 @@ from service.settings import Postgres
 from tests.support.clock import Clock
 from tests.support.postgres import Server, asked
 from tests.support.wait import until
-from tests.unit.ledgers import BEFORE, FIRST, SECOND, told
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, SECOND, told
 from tests.unit.making import command
 
 SETTLED: Final = Settlement("applied", "It is there.", "anna", now())
@@ -61,14 +61,16 @@ def breakable(postgres: Server) -> Iterator[Server]:
 async def test_what_one_announces_all_see(
     replicas: tuple[PostgresLedger, PostgresLedger],
 ) -> None:
-    """The other finds the intent, and may neither announce there nor take it back."""
+    """The other finds the intent, and may not announce there."""
     one, other = replicas
-    await one.intend(FIRST, BEFORE)
-    assert FIRST.key == await other.open_intent("fac-1")
+    intent = await one.intend(FIRST, BEFORE, ORIGIN)
+    assert {FIRST.key} == await other.open_intents("fac-1", ORIGIN)
     with pytest.raises(IntentOpen):
-        await other.intend(SECOND, BEFORE)
-    await other.withdraw(FIRST)
-    assert FIRST.key == await one.open_intent("fac-1")
+        await other.intend(SECOND, BEFORE, ORIGIN)
+    entry = await other.find(FIRST.key)
+    assert entry is not None
+    assert entry.intent is not None
+    assert intent.id == entry.intent.id
 
 
 @pytest.mark.usefixtures("impatient")
@@ -77,14 +79,14 @@ async def test_one_replica_at_a_time_has_the_right_to_write(
 ) -> None:
     """The other waits for a while and no longer; elsewhere it may write; then it is its turn."""
     one, other = replicas
-    async with one.writing("fac-1") as right:
+    async with one.writing("fac-1", ORIGIN) as right:
         assert right.stands
         with pytest.raises(Waiting) as caught:
-            await other.writing("fac-1").__aenter__()
+            await other.writing("fac-1", ORIGIN).__aenter__()
         assert Code.BUSY == caught.value.code
-        async with other.writing("fac-2") as elsewhere:
+        async with other.writing("fac-2", "https://fac-2") as elsewhere:
             assert elsewhere.stands
-    async with other.writing("fac-1") as right:
+    async with other.writing("fac-1", ORIGIN) as right:
         assert right.stands
 
 
@@ -94,8 +96,8 @@ async def test_whoever_waits_for_the_right_gets_it_when_it_is_given_back(
     """Without coming again."""
     one, other = replicas
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(one.writing("fac-1"))
-        waiting = asyncio.create_task(stack.enter_async_context(other.writing("fac-1")))
+        await stack.enter_async_context(one.writing("fac-1", ORIGIN))
+        waiting = asyncio.create_task(stack.enter_async_context(other.writing("fac-1", ORIGIN)))
         await asyncio.sleep(0.2)
         assert not waiting.done()
         await stack.aclose()
@@ -107,12 +109,12 @@ async def test_the_right_ends_with_its_session(
 ) -> None:
     """Who has lost it knows, and another replica gets it."""
     one, other = replicas
-    async with one.writing("fac-1") as right:
+    async with one.writing("fac-1", ORIGIN) as right:
         asked(database, END_SESSIONS)
         await until(lambda: not right.stands)
-        async with other.writing("fac-1") as next_right:
+        async with other.writing("fac-1", ORIGIN) as next_right:
             assert next_right.stands
-    async with one.writing("fac-1") as again:
+    async with one.writing("fac-1", ORIGIN) as again:
         assert again.stands
 
 
@@ -123,7 +125,7 @@ async def test_whoever_is_cancelled_leaves_no_lock_behind(
     one, _ = replicas
 
     async def write() -> None:
-        async with one.writing("fac-1"):
+        async with one.writing("fac-1", ORIGIN):
             await asyncio.sleep(0)
 
     for steps in range(12):
@@ -139,10 +141,13 @@ async def test_whoever_is_cancelled_leaves_no_lock_behind(
 async def test_a_writes_age_is_told_by_the_servers_clock(
     database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
 ) -> None:
-    """Whatever a replica's own clock says: two of them agree on how long ago it was."""
+    """Two replicas agree on how long ago it was; where it was made, the uptime may say less."""
     one, other = replicas
-    await one.intend(FIRST, BEFORE)
-    asked(database, "UPDATE courier_commands SET intended_at = intended_at - interval '90 s'")
+    await one.intend(FIRST, BEFORE, ORIGIN)
+    asked(
+        database,
+        "UPDATE courier_commands SET intended_at = intended_at - interval '90 s', boot = 'another'",
+    )
     entry = await other.find(FIRST.key)
     assert entry is not None
     assert entry.intent is not None
@@ -150,15 +155,15 @@ async def test_a_writes_age_is_told_by_the_servers_clock(
 
 
 async def test_a_statement_that_arrives_late_concerns_no_later_announcement(
-    database: Postgres, replicas: tuple[PostgresLedger, PostgresLedger]
+    replicas: tuple[PostgresLedger, PostgresLedger],
 ) -> None:
     """A withdrawal that was lost on a dead connection takes back what it meant, or nothing."""
     one, other = replicas
-    await one.intend(FIRST, BEFORE)
-    asked(database, "DELETE FROM courier_commands")  # the second copy of the withdrawal was done
-    await other.intend(FIRST, b"later")
-    await one.withdraw(FIRST)
-    await one.keep_answer(FIRST, b"an old answer")
+    earlier = await one.intend(FIRST, BEFORE, ORIGIN)
+    await one.withdraw(FIRST, earlier)  # the second copy of the withdrawal
+    await other.intend(FIRST, b"later", ORIGIN)
+    await one.withdraw(FIRST, earlier)
+    await one.keep_answer(FIRST, earlier, b"an old answer")
     entry = await other.find(FIRST.key)
     assert entry is not None
     assert entry.intent is not None
@@ -180,10 +185,11 @@ async def test_an_announcement_whose_answer_was_lost_is_found_again(
         return await announcement(sql, *values, **more)
 
     monkeypatch.setattr(ledger._database, "run", twice)  # noqa: SLF001
-    assert BEFORE == (await ledger.intend(FIRST, BEFORE)).before
+    intent = await ledger.intend(FIRST, BEFORE, ORIGIN)
+    assert BEFORE == intent.before
     monkeypatch.undo()
-    await ledger.conclude(FIRST, told())
-    assert await ledger.open_intent("fac-1") is None
+    await ledger.conclude(FIRST, told(), intent)
+    assert set() == await ledger.open_intents("fac-1", ORIGIN)
     await ledger.close()
 
 
@@ -192,9 +198,9 @@ async def test_a_server_that_comes_back_finds_everything_as_it_was(
 ) -> None:
     """Meanwhile everybody waits, and the service is not ready."""
     one, other = replicas
-    await one.intend(FIRST, BEFORE)
+    intent = await one.intend(FIRST, BEFORE, ORIGIN)
     breakable.kill()
-    ends = [asyncio.create_task(one.conclude(FIRST, told())) for _ in range(5)]
+    ends = [asyncio.create_task(one.conclude(FIRST, told(), intent)) for _ in range(5)]
     await until(lambda: one.idle_reason == "ledger-unavailable")
     assert not any(end.done() for end in ends)
     breakable.start()
@@ -213,8 +219,8 @@ async def test_a_server_that_hangs_is_told_and_waited_for(
     """It takes connections and says nothing; nobody waits for an answer that will not come."""
     one, _ = replicas
     breakable.freeze()
-    ending = asyncio.create_task(one.conclude(FIRST, told()))
-    await until(lambda: one.idle_reason == "ledger-unavailable", patience=15)
+    ending = asyncio.create_task(one.conclude(FIRST, told(), None))
+    await until(lambda: one.idle_reason == "ledger-unavailable")
     breakable.thaw()
     assert "succeeded" == (await asyncio.wait_for(ending, 20)).conclusion
 
@@ -227,7 +233,7 @@ async def test_the_wait_for_the_right_is_bounded_whatever_the_server_does(
     one, _ = replicas
     breakable.kill()
     with pytest.raises(Waiting):
-        await asyncio.wait_for(one.writing("fac-1").__aenter__(), 5)
+        await asyncio.wait_for(one.writing("fac-1", ORIGIN).__aenter__(), 5)
 
 
 async def test_replicas_that_start_together_make_one_ledger(database: Postgres) -> None:
@@ -285,9 +291,9 @@ async def test_what_somebody_must_still_look_at_is_never_forgotten(
 ) -> None:
     """No open intent and no unsettled unknown, however old."""
     one, _ = replicas
-    await one.intend(FIRST, BEFORE)
+    await one.intend(FIRST, BEFORE, ORIGIN)
     for name, conclusion in (("u", "unknown"), ("s", "succeeded")):
-        await one.conclude(command(id=name), told(conclusion, now() - timedelta(days=900)))
+        await one.conclude(command(id=name), told(conclusion, now() - timedelta(days=900)), None)
     asked(database, "UPDATE courier_commands SET intended_at = intended_at - interval '900 d'")
     assert 1 == await one.forget(now())
 
@@ -328,7 +334,7 @@ async def test_a_database_that_refuses_is_a_clear_error(
 async def test_a_ledger_of_a_newer_courier_is_left_alone(database: Postgres) -> None:
     """Neither the service nor a tool touches it."""
     await (await PostgresLedger.open(database)).close()
-    asked(database, "UPDATE courier_ledger SET version = 2")
+    asked(database, "UPDATE courier_ledger SET version = version + 1")
     with pytest.raises(ConfigurationError, match="newer courier"):
         await PostgresLedger.open(database)
     with pytest.raises(ConfigurationError, match="newer courier"):
@@ -349,7 +355,7 @@ async def test_a_look_changes_nothing(
 ) -> None:
     """Who opened it to read can settle nothing in it."""
     one, _ = replicas
-    await one.conclude(FIRST, told("unknown"))
+    await one.conclude(FIRST, told("unknown"), None)
 
     def settle(care: Care) -> object:
         record = care.find(FIRST.key)

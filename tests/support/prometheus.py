@@ -146,7 +146,7 @@ class Prometheus:
         (rule,) = [each for each in await self.rules() if each["name"] == alert]
         return [(each["state"], each["labels"]) for each in rule["alerts"]]
 
-    async def until(self, text: str, *, patience: float = 15.0) -> None:
+    async def until(self, text: str, *, patience: float = 60.0) -> None:
         """Wait until a query finds something."""
         async with asyncio.timeout(patience):
             while not await self.query(text):  # noqa: ASYNC110  Prometheus tells nobody by itself

@@ -7,7 +7,8 @@ from typing import Final, TypeVar
 
 T = TypeVar("T")
 
-_PATIENCE: Final = 30.0
+_PATIENCE: Final = 90.0
+"""Seconds: with room for a machine whose processors are busy with something else."""
 _BETWEEN: Final = 0.02
 
 

@@ -149,7 +149,7 @@ class Workflow:
         """Every event that was told about a command."""
         return [each for each in self.heard if each.event.get("causationid") == command_id]
 
-    async def answer(self, command_id: str, *, patience: float = 15.0) -> Heard:
+    async def answer(self, command_id: str, *, patience: float = 90.0) -> Heard:
         """The first event about a command; it must follow its contract."""
         found = await until(lambda: self.answers(command_id), patience=patience)
         schema_of(found[0].event["type"]).validate(found[0].event)
@@ -189,7 +189,9 @@ async def working(url: str, routing_key: str = "#") -> AsyncIterator[Workflow]:
         yield workflow
 
 
-async def gather_answers(workflow: Workflow, ids: list[str], *, patience: float) -> list[Heard]:
+async def gather_answers(
+    workflow: Workflow, ids: list[str], *, patience: float = 120.0
+) -> list[Heard]:
     """One answer for each command, in order."""
     async with asyncio.timeout(patience):
         return [await workflow.answer(each, patience=patience) for each in ids]

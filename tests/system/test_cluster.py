@@ -56,7 +56,7 @@ async def test_a_node_that_dies_costs_no_command(cluster: Cluster, tmp_path: Pat
             await until(lambda: workflow.answers(ids[0]))
             assert len(workflow.heard) < COMMANDS
             await asyncio.to_thread(cluster.kill, own)
-            told = await gather_answers(workflow, ids, patience=40)
+            told = await gather_answers(workflow, ids)
         assert {"succeeded"} == {each.data["conclusion"] for each in told}
         assert COMMANDS == len({each.event["id"] for each in workflow.heard})
         spent = (await appliances.books("fac-1"))["spent"]

@@ -3,13 +3,16 @@
 import asyncio
 import json
 import sys
+import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from tests.support.stand import Appliances, Process, Service, Stand
 from tests.support.workflow import CONTRACTS, licence
+
+ROOT: Final = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -93,6 +96,13 @@ async def test_wrong_usage_is_exit_code_2(
     assert named in output
 
 
+async def test_the_version_is_printed(shared_stand: Stand) -> None:
+    """Name and version on one line, as pyproject.toml has it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    exit_code, output = await shared_stand.courier("--version")
+    assert (0, f"courier {project['version']}") == (exit_code, output)
+
+
 async def test_contracts_can_be_listed_shown_and_held_against_a_message(
     shared_stand: Stand, tmp_path: Path
 ) -> None:
@@ -113,11 +123,10 @@ async def test_contracts_can_be_listed_shown_and_held_against_a_message(
 
 
 async def test_the_wheel_holds_what_the_service_needs(tmp_path: Path) -> None:
-    """Installed elsewhere, without the checkout: the contracts are there and the command works."""
-    root = Path(__file__).parents[2]
+    """Installed elsewhere: the command works, and contracts and type marker are there."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     options = ["--no-deps", "--no-build-isolation", "--target", str(tmp_path / "lib")]
-    assert 0 == await _run(*pip, *options, str(root))
+    assert 0 == await _run(*pip, *options, str(ROOT))
     shell = f"import sys; sys.path.insert(0, {str(tmp_path / 'lib')!r})"
     program = f"{shell}; from service.cli import main; import service; print(service.__file__); "
     call = program + "main(['contracts', 'list'])"
@@ -125,6 +134,7 @@ async def test_the_wheel_holds_what_the_service_needs(tmp_path: Path) -> None:
     assert str(tmp_path) in output
     assert "courier.activate-sms-license.v1" in output
     assert (tmp_path / "lib" / "bin" / "courier").exists()
+    assert (tmp_path / "lib" / "service" / "py.typed").exists()
 
 
 async def _run(*command: str) -> int:

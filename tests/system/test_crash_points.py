@@ -85,7 +85,7 @@ async def test_killed_at_each_point_that_matters_it_loses_and_doubles_nothing(
         service = await stand.service(ready=True, program=COURIER, **SETTINGS)
         sent = [wish for wish, _, _ in deaths]
         with suppress(AssertionError, TimeoutError):  # what does not end is the judge's to tell
-            await until(lambda: all(workflow.answers(wish.id) for wish in sent), patience=20)
+            await until(lambda: all(workflow.answers(wish.id) for wish in sent))
             await emptied(workflow)
         assert 0 == await service.end()
 

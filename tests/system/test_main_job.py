@@ -225,7 +225,7 @@ async def test_a_write_that_is_carried_out_after_its_time_out_is_still_told(
     )
     await workflow.send(first, second)
     for each in (first, second):
-        data = (await workflow.answer(each["id"], patience=30)).data
+        data = (await workflow.answer(each["id"])).data
         assert ("succeeded", "added", 100) == (
             data["conclusion"],
             data["effect"],

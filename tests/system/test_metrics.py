@@ -79,7 +79,7 @@ async def lived(service: Service, workflow: Workflow, appliances: Appliances) ->
     ]
     await workflow.send(*sent)
     await workflow.put(b"{", "courier.query-devices.v1")
-    await gather_answers(workflow, [each["id"] for each in sent], patience=15)
+    await gather_answers(workflow, [each["id"] for each in sent])
     await until(lambda: logged(service, "command-rejected", "reason")["not-json",])
     await until(lambda: figure(service, "courier_ledger_unresolved") == 1)
     await until(lambda: ("courier_queue_messages", QUEUE) in read(service))

@@ -240,7 +240,7 @@ async def test_the_page_outlives_the_service(
         stuck[1].write(b"GET /page/page.js HTTP/1.1\r\nHost: localhost\r\n\r\n" * 1000)
         began = time.monotonic()
         assert 0 == await service.end()
-        assert time.monotonic() - began < 4
+        assert time.monotonic() - began < 15
         stuck[1].close()
         port = str(urlsplit(service.http).port)
         off = await shared_stand.service(HTTP_PORT=port, PAGE="false")

@@ -196,9 +196,9 @@ async def test_properties_that_nobody_can_read_hurt_nobody_else(garage: Garage) 
     await workflow.send(*others[:4])
     await poison(garage.stand.url, body, exchange="courier.commands", routing_key=f"{SMS}.v1")
     await workflow.send(*others[4:])
-    answers = await gather_answers(workflow, [each["id"] for each in others], patience=60)
+    answers = await gather_answers(workflow, [each["id"] for each in others])
     assert {"succeeded"} == {answer.data["conclusion"] for answer in answers}
-    await until(lambda: garage.lying() == 1, patience=60)
+    await until(lambda: garage.lying() == 1)
     assert garage.service.process.returncode is None
 
     (found,) = await garage.listed("--reason", "unreadable-properties")
@@ -242,7 +242,7 @@ async def test_nothing_is_lost_when_the_tool_is_killed(garage: Garage) -> None:
 
     await stand.service()
     assert 0 == (await garage.courier("replay", "--all", "--yes"))[0]
-    answers = await gather_answers(workflow, [each["id"] for each in sent], patience=60)
+    answers = await gather_answers(workflow, [each["id"] for each in sent])
     assert {("succeeded", None)} == {
         (answer.data["conclusion"], answer.data["error"]) for answer in answers
     }

@@ -196,7 +196,7 @@ async def test_without_replies_every_command_still_ends_exactly_once(
             workflow.send(*asking, *silent[:30], reply_to=reply_to), workflow.send(*silent[30:])
         )
         await workflow.put(b"{", "courier.query-devices.v1", reply_to=reply_to)
-        answers = await gather_answers(workflow, [each["id"] for each in silent], patience=40)
+        answers = await gather_answers(workflow, [each["id"] for each in silent])
         assert {"succeeded"} == {each.data["conclusion"] for each in answers}
         await until(lambda: all(ended(workflow, each["id"]) for each in asking))
         assert await until(lambda: rejections(workflow))

@@ -69,7 +69,7 @@ async def test_a_replica_that_is_killed_leaves_its_work_to_the_others(
         for each in wanted[COMMANDS // 2 :]:
             await workflow.send(each)
         ids = [str(each["id"]) for each in wanted]
-        await until(lambda: all(workflow.answers(each) for each in ids), patience=60)
+        await until(lambda: all(workflow.answers(each) for each in ids))
         told = {each: {str(a.event["id"]) for a in workflow.answers(each)} for each in ids}
     assert dict.fromkeys(ids, 1) == {each: len(events) for each, events in told.items()}
     assert all(other.events("command-finished") for other in others)
@@ -92,15 +92,15 @@ async def test_a_replica_that_is_woken_late_does_not_write(
     sleeper = await stand.service(program=stopping, LEDGER_URL=database, BROKER_URL=url)
     async with workflow_of() as workflow:
         await workflow.send(activation(1, "fac-1", "c-1"))
-        await until(lambda: "activate.before" in (tmp_path / "journal").read_text(), patience=8)
+        await until(lambda: "activate.before" in (tmp_path / "journal").read_text())
         other = await stand.service(LEDGER_URL=database)
         asked(Postgres(SecretStr(database)), END_SESSIONS)
-        end = await workflow.answer("c-1", patience=60)
+        end = await workflow.answer("c-1")
         assert ("failed", {}) == (end.data["conclusion"], await posts(appliances, "fac-1"))
         sleeper.process.send_signal(signal.SIGCONT)
-        await until(lambda: sleeper.events("intent-withdrawn"), patience=20)
+        await until(lambda: sleeper.events("intent-withdrawn"))
         await workflow.send(activation(2, "fac-1", "c-2"))
-        assert "added" == (await workflow.answer("c-2", patience=40)).data["effect"]
+        assert "added" == (await workflow.answer("c-2")).data["effect"]
         assert {licence(2): 1} == await posts(appliances, "fac-1")
         assert 1 == len({str(each.event["id"]) for each in workflow.answers("c-1")})
     assert other.events("command-finished", conclusion="failed")
@@ -117,7 +117,7 @@ async def test_the_tools_read_a_common_ledger_as_they_read_a_file(
     async with workflow_of() as workflow:
         asked_for = {"appliance": "fvc-1", "file": content}
         await workflow.send(command("apply-voice-license", asked_for, id="v-1"))
-        assert "unknown" == (await workflow.answer("v-1", patience=40)).data["conclusion"]
+        assert "unknown" == (await workflow.answer("v-1")).data["conclusion"]
         code, listed = await stand.courier("ledger", "list", "--json", LEDGER_URL=database)
         assert (0, ["v-1"]) == (code, [each["id"] for each in json.loads(listed)])
         verdict = ("v-1", "--applied", "--note", "seen in the web interface", "--by", "anna")

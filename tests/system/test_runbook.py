@@ -85,7 +85,7 @@ def activation(number: int, name: str) -> Json:
 
 
 async def conclusion(workflow: Workflow, sent: Json) -> str:
-    return str((await workflow.answer(sent["id"], patience=30)).data["conclusion"])
+    return str((await workflow.answer(sent["id"])).data["conclusion"])
 
 
 async def test_the_first_look_says_that_all_is_well(desk: Desk, workflow: Workflow) -> None:

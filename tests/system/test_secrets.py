@@ -88,7 +88,7 @@ async def test_what_an_appliance_says_is_told_to_nobody(stand: Stand) -> None:
     ]
     async with working(stand.url) as workflow:
         await workflow.send(*sent)
-        answers = await gather_answers(workflow, [each["id"] for each in sent], patience=40)
+        answers = await gather_answers(workflow, [each["id"] for each in sent])
     conclusions = {answer.data["conclusion"] for answer in answers}
     assert {"succeeded", "refused", "failed", "unknown"} == conclusions
     assert [] == service.events("internal-error")

@@ -59,13 +59,12 @@ class Index:
             record = []
             for path, text in (("METADATA", "\n".join(metadata) + "\n"), ("WHEEL", tags)):
                 wheel.writestr(f"{info}/{path}", text)
-                digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
-                record.append(f"{info}/{path},sha256={digest.decode().rstrip('=')},{len(text)}")
+                code = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode()
+                record.append(f"{info}/{path},sha256={code.rstrip('=')},{len(text)}")
             wheel.writestr(f"{info}/RECORD", "\n".join([*record, f"{info}/RECORD,,"]) + "\n")
         links = "".join(f'<a href="{each.name}">{each.name}</a>' for each in file.parent.iterdir())
         (file.parent / "index.html").write_text(links)
-        digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        return f"{name}=={version} --hash=sha256:{digest}\n"
+        return f"{name}=={version} --hash=sha256:{hashlib.sha256(file.read_bytes()).hexdigest()}\n"
 
 
 class Clone:

@@ -69,7 +69,7 @@ async def test_no_command_is_lost_and_no_licence_is_spent_twice(stand: Stand) ->
                 memory.append(resident(service))
         await until(lambda: answered() >= len(expected), patience=300)
         # What was told last may be told once more: a repeat that is still under way.
-        await until(lambda: len(workflow.heard) >= len(sent), patience=60)
+        await until(lambda: len(workflow.heard) >= len(sent))
         memory.append(resident(service))
         books = {name: await appliances.books(name) for name in (*SMS, *VOICE)}
 

@@ -33,7 +33,7 @@ def forty() -> list[dict[str, Any]]:
 
 async def check_all(workflow: Workflow, appliances: Appliances, sent: list[dict[str, Any]]) -> None:
     """Hold the events against the appliances' own books."""
-    answers = await gather_answers(workflow, [each["id"] for each in sent], patience=60)
+    answers = await gather_answers(workflow, [each["id"] for each in sent])
     conclusions = {
         (each["data"].get("license") or each["id"]): answer.data["conclusion"]
         for each, answer in zip(sent, answers, strict=True)

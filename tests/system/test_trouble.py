@@ -56,7 +56,7 @@ async def test_an_appliance_that_hangs_does_not_keep_the_others_waiting(
 
         assert {"succeeded"} == conclusions(await run(workflow, *queries(20, "fvc-2")))
 
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
 
 
 async def test_refused_credentials_wait_for_the_new_ones_without_a_restart(
@@ -74,7 +74,7 @@ async def test_refused_credentials_wait_for_the_new_ones_without_a_restart(
         await until(lambda: len(service.events("command-delayed")) > 2 * len(sent))
         assert "refused" == state(service, "courier_appliance_session", "fvc-1")
         secret.write_text(right)
-        heard = await gather_answers(workflow, [each["id"] for each in sent], patience=30)
+        heard = await gather_answers(workflow, [each["id"] for each in sent])
     assert {("succeeded", 1)} == {
         (each.data["conclusion"], each.data["attempts"]) for each in heard
     }
@@ -95,7 +95,7 @@ async def test_an_appliance_that_is_switched_off_is_asked_now_and_then(
         await workflow.send(*sent)
         await until(lambda: "open" == state(service, "courier_appliance_breaker", "fvc-1"))
         await appliances.order("POST", "/fvc-1/start")
-        heard = await gather_answers(workflow, [each["id"] for each in sent], patience=30)
+        heard = await gather_answers(workflow, [each["id"] for each in sent])
         assert {"succeeded"} == conclusions(heard)
     assert "closed" == state(service, "courier_appliance_breaker", "fvc-1")
     told = [
@@ -166,7 +166,7 @@ async def test_a_licence_whose_answer_is_lost_is_read_back_before_another_is_wri
         await service.end()
         await stand.service()
         await appliances.order("DELETE", "/faults/fac-1")
-        heard = await gather_answers(workflow, [first["id"], second["id"]], patience=60)
+        heard = await gather_answers(workflow, [first["id"], second["id"]])
     told = [(each.data["effect"], each.data["added_sms"]) for each in heard]
     assert [("added", 100), ("added", 100)] == told
     assert {licence(1): 1, licence(2): 1} == (await appliances.books("fac-1"))["posts"]

@@ -60,6 +60,6 @@ async def test_a_second_sigterm_ends_at_once_and_loses_nothing(
         assert 1 > asyncio.get_running_loop().time() - began
         await appliances.order("DELETE", "/faults/fac-1")
         await stand.service()
-        answers = [await workflow.answer(each["id"], patience=30) for each in sent]
+        answers = [await workflow.answer(each["id"]) for each in sent]
         assert {"succeeded"} == {each.data["conclusion"] for each in answers}
     assert {licence(number): 1 for number in range(5)} == (await appliances.books("fac-1"))["posts"]

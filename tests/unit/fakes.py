@@ -41,6 +41,7 @@ class Fake:
     """What both kinds share: one writer at a time, and errors in the order in which they are due.
 
     Attributes:
+        origin: where it is; two fakes with one origin are two names of one appliance.
         errors: raised by the coming reads, one each; None for a read that goes well.
         errors_after_write: what takes their place once a write came.
         answer: raised by every write, after it had its effect.
@@ -51,6 +52,7 @@ class Fake:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.origin = f"https://{name}"
         self.errors: list[Exception | None] = []
         self.errors_after_write: list[Exception | None] = []
         self.answer: Exception | None = None

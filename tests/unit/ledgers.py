@@ -7,14 +7,36 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from service.ledger import Told
+from service.ledger import Entry, Intent, Ledger, Told
+from service.messages.commands import Command
 from service.messages.wire import now
 from tests.unit.making import command
 
 BEFORE: Final = b'{"total_sms": 100}'
 FIRST: Final = command()
 SECOND: Final = command(id="c-2")
+ORIGIN: Final = "https://fac-1"
+"""Where the appliance of FIRST and SECOND is, and where the fakes with its name say they are."""
 LONG_AGO: Final = "2025-01-01T00:00:00.000Z"
+
+
+def origin_of(wanted: Command) -> str:
+    """Say where a command's appliance is."""
+    return f"https://{wanted.data.appliance}"
+
+
+async def known(ledger: Ledger, wanted: Command) -> Entry:
+    """Look up a command that the ledger must know."""
+    entry = await ledger.find(wanted.key)
+    assert entry is not None
+    return entry
+
+
+async def intent_of(ledger: Ledger, wanted: Command) -> Intent:
+    """Look up a command's intent, which must be there."""
+    intent = (await known(ledger, wanted)).intent
+    assert intent is not None
+    return intent
 
 
 def told(conclusion: str = "succeeded", at: datetime | None = None) -> Told:

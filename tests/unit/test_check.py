@@ -13,7 +13,7 @@ from service.checks import Finding, State, document, ledger, worst
 from service.checks import settings as configured
 from service.ledger.sqlite import SqliteLedger
 from service.settings import Settings, Source
-from tests.unit.ledgers import BEFORE, FIRST, SECOND, told, written
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, SECOND, told, written
 from tests.unit.old_ledgers import OLD, old_file
 
 BROKER = "rabbit@here/"
@@ -184,8 +184,8 @@ async def test_what_is_open_in_a_ledger_is_told_while_it_is_owned(path: Path) ->
     """Open intents, and unknowns that nobody has settled, which want a person."""
     owner = await SqliteLedger.open(path)
     await owner.belong_to(BROKER)
-    await owner.conclude(SECOND, told("unknown"))
-    await owner.intend(FIRST, BEFORE)
+    await owner.conclude(SECOND, told("unknown"), None)
+    await owner.intend(FIRST, BEFORE, ORIGIN)
     found = ledger_found(path)
     assert {"open_intents": 1, "unsettled": 1} == found["entries"].facts
     assert State.WARNING == found["entries"].state

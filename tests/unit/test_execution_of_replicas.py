@@ -12,11 +12,13 @@ import pytest
 from service.appliances.visit import visit
 from service.errors import Code, Waiting
 from service.execution import Retry
-from service.ledger import Told
+from service.ledger import Intent, Told
 from service.ledger.sqlite import SqliteLedger
+from service.messages.commands import Command
 from service.messages.encode import Event
 from service.messages.wire import now
 from tests.unit.fakes import FakeFac, FakeFvc, executing
+from tests.unit.ledgers import ORIGIN
 from tests.unit.making import LICENSE, command, received
 
 BEFORE: Final = b'{"total_sms": 100, "used_sms": 10, "available_sms": 90}'
@@ -44,7 +46,7 @@ class Shared(SqliteLedger):
         """Do what the others do."""
 
     @asynccontextmanager
-    async def writing(self, appliance: str) -> AsyncIterator[_Right]:
+    async def writing(self, appliance: str, origin: str) -> AsyncIterator[_Right]:  # noqa: ARG002
         if self.busy:
             raise Waiting(Code.BUSY, f"another courier writes on {appliance}")
         await self.meanwhile()
@@ -52,9 +54,9 @@ class Shared(SqliteLedger):
         yield self.right
         self.right = None
 
-    async def conclude(self, wanted: Any, told: Told) -> Told:  # noqa: ANN401  as the ledger has it
+    async def conclude(self, command: Command, told: Told, intent: Intent | None) -> Told:
         self.concluded_with = self.right
-        return await super().conclude(wanted, told)
+        return await super().conclude(command, told, intent)
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ async def test_a_write_that_another_replica_has_begun_is_not_begun_again(
     """It was new when it was looked up, and has an intent when it is its turn: it comes back."""
 
     async def meanwhile() -> None:
-        await shared.intend(received().command, BEFORE)
+        await shared.intend(received().command, BEFORE, ORIGIN)
 
     shared.meanwhile = meanwhile  # type: ignore[method-assign]  # this time
     assert isinstance(await executing(shared, fac).settle(received()), Retry)
@@ -105,7 +107,7 @@ async def test_a_command_that_another_replica_has_ended_is_told_as_it_ended(
     """It was new when it was looked up; its second look finds the end."""
 
     async def meanwhile() -> None:
-        await shared.conclude(received().command, END)
+        await shared.conclude(received().command, END, None)
 
     shared.meanwhile = meanwhile  # type: ignore[method-assign]  # this time
     execution = executing(shared, fac)
@@ -120,10 +122,10 @@ async def test_an_intent_that_was_taken_back_meanwhile_is_none(shared: Shared) -
     fvc = FakeFvc()
     content = {"name": "v.lic", "content": "bGljZW5jZQ=="}
     wanted = command("apply-voice-license", {"appliance": "fvc-1", "file": content})
-    await shared.intend(wanted, DEVICE)
+    intent = await shared.intend(wanted, DEVICE, fvc.origin)
 
     async def meanwhile() -> None:
-        await shared.withdraw(wanted)
+        await shared.withdraw(wanted, intent)
 
     shared.meanwhile = meanwhile  # type: ignore[method-assign]  # this time
     execution = executing(shared, fvc)
@@ -139,7 +141,7 @@ async def test_another_commands_intent_is_waited_for_under_the_right(
     """The lock protects the process, the open entry protects the figures."""
 
     async def meanwhile() -> None:
-        await shared.intend(OTHER, BEFORE)
+        await shared.intend(OTHER, BEFORE, ORIGIN)
 
     shared.meanwhile = meanwhile  # type: ignore[method-assign]  # this time
     assert isinstance(await executing(shared, fac).settle(received()), Retry)

@@ -21,12 +21,13 @@ from service.errors import (
     Waiting,
 )
 from service.execution import Execution, Retry
-from service.ledger import Told
+from service.ledger import Entry, Told
 from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
 from service.messages.wire import format_instant, now
 from tests.unit.fakes import FakeFac, FakeFvc, executing
+from tests.unit.ledgers import ORIGIN, intent_of, origin_of
 from tests.unit.making import LICENSE, OTHER_LICENSE, command, delivery, received
 
 BEFORE: Final = b'{"total_sms":100,"used_sms":10,"available_sms":90}'
@@ -77,10 +78,10 @@ async def test_the_intent_is_durable_before_the_write(sqlite: SqliteLedger) -> N
 async def test_a_write_that_was_not_sent_comes_back_as_new(
     wanted: Command, execution: Execution, sqlite: SqliteLedger, fac: FakeFac, fvc: FakeFvc
 ) -> None:
-    """Its intent is withdrawn, in the ledger too, and it is retried like any failure before it."""
+    """Its intent is withdrawn, which the ledger remembers, and it is retried like any failure."""
     fac.worth, fac.answer, fvc.answer = 0, NotSent("refused"), NotSent("refused")
     assert Retry(5, 1, False, Code.UNREACHABLE) == await execution.settle(received(wanted))
-    assert await sqlite.find(wanted.key) is None
+    assert Entry(wanted.digest, None, None) == await sqlite.find(wanted.key)
 
 
 @pytest.mark.parametrize(("total", "expected"), [(150, "added"), (90, "undetermined")])
@@ -88,7 +89,7 @@ async def test_an_interrupted_write_is_read_back(
     total: int, expected: str, execution: Execution, sqlite: SqliteLedger, fac: FakeFac
 ) -> None:
     """After a crash the stored figures decide; the licence is not sent again."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     fac.total = total
     data = told(await execution.settle(received(redelivered=True)))
     assert (expected, 100, total) == (
@@ -103,7 +104,7 @@ async def test_an_open_intent_outlives_the_commands_time(
 ) -> None:
     """Time bounds only what comes before the intent: it is settled however late."""
     late = command(expirytime="2020-01-01T00:00:00Z")
-    await sqlite.intend(late, BEFORE)
+    await sqlite.intend(late, BEFORE, ORIGIN)
     fac.total = 150
     assert "added" == told(await execution.settle(received(late, **delivery)))["effect"]
 
@@ -120,7 +121,7 @@ async def test_an_open_intent_is_read_back_at_the_last_delay(
     error: CommandError, execution: Execution, sqlite: SqliteLedger, fac: FakeFac
 ) -> None:
     """Nothing that goes wrong while reading back ends the command."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     fac.errors = [error]
     assert Retry(120, 3, True, error.code) == await execution.settle(received(attempts=2))
 
@@ -138,7 +139,7 @@ async def test_an_open_intent_that_only_waited_comes_back_soon(
     fac: FakeFac,
 ) -> None:
     """Nothing was read yet and it costs no attempt; every other write there waits for it."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     fac.errors = [Waiting(code, "not now", retry_after=retry_after)]
     end = await execution.settle(received(ago=3000, attempts=1))
     assert isinstance(end, Retry)
@@ -149,7 +150,7 @@ async def test_nothing_is_uploaded_while_another_write_is_not_settled(
     sqlite: SqliteLedger, fvc: FakeFvc
 ) -> None:
     """A command that must wait for another's intent asks nothing of the appliance."""
-    await sqlite.intend(command("apply-voice-license", id="c-other"), IDENTITY)
+    await sqlite.intend(command("apply-voice-license", id="c-other"), IDENTITY, origin_of(APPLY))
     end = await executing(sqlite, fvc).settle(received(APPLY))
     assert isinstance(end, Retry)
     assert ([], 0) == (fvc.steps, end.attempts)
@@ -162,7 +163,7 @@ async def test_only_what_is_stored_is_told(sqlite: SqliteLedger) -> None:
     class Overtaken(FakeFac):
         async def activate(self, license_key: SecretStr) -> None:
             await super().activate(license_key)
-            await sqlite.conclude(FIRST, first)
+            await sqlite.conclude(FIRST, first, await intent_of(sqlite, FIRST))
 
     end = await executing(sqlite, Overtaken()).settle(received())
     assert isinstance(end, Event)
@@ -183,7 +184,7 @@ async def test_an_appliance_that_left_the_inventory_ends_no_open_intent(
     sqlite: SqliteLedger, fac: FakeFac
 ) -> None:
     """It may come back: until the recovery time is over nothing is told of the write."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     fac.name = "fac-2"
     end = await executing(sqlite, fac).settle(received())
     assert Retry(120, 0, True, Code.UNKNOWN_APPLIANCE) == end
@@ -198,9 +199,7 @@ async def test_a_lost_answer_is_read_back_when_the_appliance_has_settled(
     assert isinstance(end, Retry)
     assert (1, True, Code.UNREACHABLE) == (end.attempts, end.intent, end.error)
     assert end.delay >= fac.settle_time
-    entry = await sqlite.find(FIRST.key)
-    assert entry is not None
-    assert entry.intent is not None
+    assert BEFORE == (await intent_of(sqlite, FIRST)).before
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,7 @@ async def test_when_the_recovery_time_ends_the_outcome_is_unknown(
     wanted: Command, before: bytes, sqlite: SqliteLedger, fac: FakeFac
 ) -> None:
     """A person must look: the figures before the write are told, and the next write may begin."""
-    await sqlite.intend(wanted, before)
+    await sqlite.intend(wanted, before, ORIGIN)
     fac.errors = [UNREACHABLE]
     execution = executing(sqlite, fac, recovery_ttl=60)
     end = await execution.settle(received(wanted))
@@ -223,7 +222,7 @@ async def test_while_an_intent_is_open_no_other_write_starts(
     execution: Execution, sqlite: SqliteLedger, fac: FakeFac
 ) -> None:
     """The figures of two writes must not mix: the second waits for the first to be settled."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     end = await execution.settle(received(SECOND))
     assert isinstance(end, Retry)
     assert (5, False) == (end.delay, end.intent)
@@ -234,7 +233,7 @@ async def test_while_an_intent_is_open_others_may_read(
     execution: Execution, sqlite: SqliteLedger
 ) -> None:
     """Queries and dry runs write nothing."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     dry_run = command(id="c-3", data={"dry_run": True})
     for wanted in (dry_run, command("query-sms-balance", id="q-1")):
         assert "succeeded" == told(await execution.settle(received(wanted)))["conclusion"]
@@ -244,7 +243,7 @@ async def test_an_interrupted_apply_is_unknown(
     execution: Execution, sqlite: SqliteLedger, fvc: FakeFvc
 ) -> None:
     """It cannot be read back, so it is told at once, and never applied again."""
-    await sqlite.intend(APPLY, IDENTITY)
+    await sqlite.intend(APPLY, IDENTITY, origin_of(APPLY))
     end = await execution.settle(received(APPLY))
     assert_unknown(end)
     assert "old" == told(end)["device"]["model"]
@@ -375,7 +374,7 @@ async def test_a_command_with_an_open_intent_is_unknown_when_it_is_given_up(
     execution: Execution, sqlite: SqliteLedger, fac: FakeFac
 ) -> None:
     """Once an intent is recorded a command never ends `rejected`."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     end = await execution.give_up(received())
     assert_unknown(end)
     assert 0 == fac.reads

@@ -15,9 +15,9 @@ from service.ledger import Care, Settlement, Wanted
 from service.ledger.opening import if_there, opened
 from service.ledger.sqlite import SqliteLedger
 from service.ledger.sqlite_care import SqliteCare
-from service.ledger.sqlite_schema import connect
+from service.ledger.sqlite_schema import SCHEMA_VERSION, connect
 from service.messages.wire import now
-from tests.unit.ledgers import BEFORE, FIRST, SECOND, fill, told, written
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, SECOND, fill, told, written
 from tests.unit.making import command
 from tests.unit.old_ledgers import OLD, old_file
 
@@ -45,13 +45,13 @@ async def test_a_look_keeps_nobody_waiting(sqlite: SqliteLedger, path: Path) -> 
         with closing(connect(path, read_only=True)) as reader:
             reader.execute("BEGIN")
             reader.execute("SELECT * FROM commands").fetchall()
-            await asyncio.wait_for(sqlite.intend(FIRST, BEFORE), 2)
+            await asyncio.wait_for(sqlite.intend(FIRST, BEFORE, ORIGIN), 2)
         assert ["c-1"] == [record.id for record in care.entries(Wanted())]
 
 
 async def test_a_look_changes_nothing(sqlite: SqliteLedger, path: Path) -> None:
     """Who opened the file to read can settle nothing in it; it is not called damaged for that."""
-    await sqlite.conclude(FIRST, told("unknown"))
+    await sqlite.conclude(FIRST, told("unknown"), None)
     with pytest.raises(ConfigurationError, match="readonly") as caught, opened(path) as care:
         care.settle(FIRST.key, found())
     assert "Move it away" not in str(caught.value)
@@ -80,7 +80,7 @@ def not_filled(path: Path) -> None:
 
 def newer(path: Path) -> None:
     with written(path) as writer:
-        writer.execute("PRAGMA user_version = 4")
+        writer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
 
 
 def damaged(path: Path) -> None:
@@ -116,9 +116,9 @@ async def test_what_somebody_must_still_look_at_is_never_forgotten(
     sqlite: SqliteLedger, path: Path
 ) -> None:
     """No open intent and no unsettled unknown, however old; a settled one is like any other."""
-    await sqlite.intend(FIRST, BEFORE)
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
     for name, conclusion in (("u", "unknown"), ("settled", "unknown"), ("s", "succeeded")):
-        await sqlite.conclude(command(id=name), told(conclusion, now() - timedelta(days=900)))
+        await sqlite.conclude(command(id=name), told(conclusion, now() - timedelta(days=900)), None)
     with opened(path, read_only=False) as care:
         care.settle(command(id="settled").key, found())
     with written(path) as writer:
@@ -140,7 +140,7 @@ async def test_a_command_does_not_wait_until_everything_is_forgotten(
         order.append("forgotten")
 
     async def record(number: int) -> None:
-        await sqlite.conclude(command(id=f"c-{number}"), told())
+        await sqlite.conclude(command(id=f"c-{number}"), told(), None)
         order.append("recorded")
 
     await asyncio.gather(forget(), *(record(number) for number in range(5)))
@@ -172,8 +172,8 @@ async def test_a_look_does_not_read_everything(
     look: Callable[[Care], object], sqlite: SqliteLedger, path: Path
 ) -> None:
     """What is looked for is found by an index, among however many others."""
-    await sqlite.intend(FIRST, BEFORE)
-    await sqlite.conclude(SECOND, told("unknown"))
+    await sqlite.intend(FIRST, BEFORE, ORIGIN)
+    await sqlite.conclude(SECOND, told("unknown"), None)
     fill(path, 20_000)
     steps = Steps()
     with closing(connect(path, read_only=True)) as connection:

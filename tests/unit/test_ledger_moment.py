@@ -17,7 +17,7 @@ from service.messages.encode import Event
 from service.messages.results import SmsBalance
 from service.messages.wire import format_instant
 from tests.unit.fakes import FakeFac, executing
-from tests.unit.ledgers import FIRST, written
+from tests.unit.ledgers import FIRST, ORIGIN, written
 from tests.unit.making import received
 
 AT: Final = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
@@ -76,7 +76,7 @@ def test_a_system_that_names_no_boot_has_its_wall_clock(
 async def test_both_clocks_are_recorded_with_an_intent(sqlite: SqliteLedger) -> None:
     """What comes back is what was read, to the last digit."""
     before = Moment.current()
-    intent = await sqlite.intend(FIRST, BEFORE)
+    intent = await sqlite.intend(FIRST, BEFORE, ORIGIN)
     assert before.boot == intent.recorded.boot
     assert before.uptime <= intent.recorded.uptime <= Moment.current().uptime
     entry = await sqlite.find(FIRST.key)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -13,19 +14,28 @@ from typing import Final
 import pytest
 
 from service.errors import ConfigurationError
-from service.ledger import Entry, Intent, IntentOpen, Told
-from service.ledger.moment import Moment
+from service.ledger import Entry, IntentChanged, IntentOpen, Told
 from service.ledger.sqlite import SqliteLedger
+from service.ledger.sqlite_care import SqliteCare
 from service.ledger.sqlite_schema import SCHEMA_VERSION, connect, prepare
 from service.messages.wire import format_instant
 from tests.support.wait import until
 from tests.unit.fakes import Open
-from tests.unit.ledgers import BEFORE, FIRST, SECOND, fill, told, written
+from tests.unit.ledgers import (
+    BEFORE,
+    FIRST,
+    ORIGIN,
+    SECOND,
+    fill,
+    intent_of,
+    told,
+    written,
+)
 from tests.unit.making import command
-from tests.unit.old_ledgers import ANSWER, BIRTH, ELSEWHERE, OLD, old_file
+from tests.unit.old_ledgers import BIRTH, ELSEWHERE, OLD, SETTLED, old_file, old_intent
 
 ADVICE: Final = r"^COURIER_LEDGER_URL: .* cannot be used: .*Move it away.*end unknown"
-SHAPE: Final = "SELECT name, tbl_name FROM sqlite_schema ORDER BY name"
+COLUMNS: Final = 'SELECT name, type, "notnull", pk FROM pragma_table_info(?)'
 
 
 def version_of(path: Path) -> int:
@@ -46,8 +56,8 @@ async def test_an_older_file_is_upgraded_where_it_is(
     at = old_file(path, version)
     for _ in range(2):
         ledger = await reopen()
-        intent = Intent(BEFORE, Moment(at), ANSWER if version > 1 else None)
-        assert Entry(FIRST.digest, intent, None) == await ledger.find(FIRST.key)
+        expected = Entry(FIRST.digest, old_intent(version, at), None)
+        assert expected == await ledger.find(FIRST.key)
         for ended, conclusion in ((ELSEWHERE, "succeeded"), (SECOND, "unknown")):
             entry = await ledger.find(ended.key)
             assert entry is not None
@@ -59,6 +69,31 @@ async def test_an_older_file_is_upgraded_where_it_is(
     assert SCHEMA_VERSION == version_of(path)
 
 
+async def test_a_resolution_and_a_trace_outlive_an_upgrade(reopen: Open, path: Path) -> None:
+    """Files of version 3 have them."""
+    old_file(path, 3)
+    await (await reopen()).close()
+    with SqliteCare.opened(path) as care:
+        first, second = care.find(FIRST.key), care.find(SECOND.key)
+    assert first is not None
+    assert second is not None
+    assert ("order-7", True) == (first.correlation_id, bool(first.traceparent))
+    assert SETTLED == second.settlement
+
+
+async def test_an_upgraded_ledger_gets_one_identity(reopen: Open, path: Path) -> None:
+    """It stays from then on; nothing counts as pruned."""
+    old_file(path, 3)
+    identities = set()
+    for _ in range(2):
+        ledger = await reopen()
+        identities.add(ledger.identity)
+        assert ledger.pruned_before is None
+        await ledger.close()
+    assert 1 == len(identities)
+    assert all(identities)
+
+
 @pytest.mark.parametrize("version", OLD)
 async def test_in_an_upgraded_file_everything_can_be_done(
     version: int, reopen: Open, path: Path
@@ -68,12 +103,17 @@ async def test_in_an_upgraded_file_everything_can_be_done(
     ledger = await reopen()
     third = command(id="c-4")
     with pytest.raises(IntentOpen):
-        await ledger.intend(third, BEFORE)
-    await ledger.keep_answer(FIRST, b"{}")
-    await ledger.conclude(FIRST, told())
-    assert BEFORE == (await ledger.intend(third, BEFORE)).before
-    await ledger.withdraw(third)
-    assert await ledger.find(third.key) is None
+        await ledger.intend(third, BEFORE, ORIGIN)
+    open_one = await intent_of(ledger, FIRST)
+    assert {FIRST.key} == await ledger.open_intents("fac-1", ORIGIN)
+    await ledger.keep_answer(FIRST, open_one, b"{}")
+    with pytest.raises(IntentChanged):
+        await ledger.conclude(FIRST, told(), None)
+    end = told()
+    assert end == await ledger.conclude(FIRST, end, open_one)
+    intent = await ledger.intend(third, BEFORE, ORIGIN)
+    await ledger.withdraw(third, intent)
+    assert Entry(third.digest, None, None) == await ledger.find(third.key)
 
 
 @pytest.mark.parametrize("version", OLD)
@@ -87,23 +127,43 @@ async def test_an_upgraded_file_is_like_a_new_one(
     shapes = []
     for each in (path, tmp_path / "new.db"):
         with written(each) as reader:
-            columns = reader.execute("SELECT name, type, pk FROM pragma_table_info('commands')")
+            columns = [set(reader.execute(COLUMNS, (table,))) for table in ("about", "commands")]
             indexes = reader.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'index'")
-            shapes.append((set(columns), set(indexes)))
+            shapes.append((columns, set(indexes)))
     assert shapes[0] == shapes[1]
+
+
+def steps_of(path: Path, unit: int = 100) -> int:
+    """How many steps of SQLite's machine it takes to start, in hundreds if nothing else is said."""
+    count = 0
+
+    def counted() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with closing(connect(path)) as connection:
+        connection.set_progress_handler(counted, unit)
+        prepare(connection, path)
+    return count
 
 
 DYING: Final = """
 import os, signal, sys
 from pathlib import Path
 from service.ledger.sqlite_schema import connect, prepare
-path, steps = Path(sys.argv[1]), int(sys.argv[2])
+path, left = Path(sys.argv[1]), int(sys.argv[2])
+def step():
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
 connection = connect(path)
 connection.execute("PRAGMA cache_size = 1")  # what is written is in the file early
-connection.set_progress_handler(lambda: os.kill(os.getpid(), signal.SIGKILL), steps)
+connection.set_progress_handler(step, 10)
 prepare(connection, path)
 """
-"""Upgrades a file and dies after so many steps of SQLite's machine."""
+"""Upgrades a file and dies after so many steps of SQLite's machine, counted in tens."""
 
 
 @pytest.mark.parametrize("version", OLD)
@@ -113,9 +173,11 @@ async def test_who_dies_in_an_upgrade_leaves_what_was_there(
     """Killed at any step, the file is the old one, whole; and the next start upgrades it."""
     old_file(path, version)
     fill(path, 3000)
+    shutil.copy(path, tmp_path / "whole.db")
+    whole = steps_of(tmp_path / "whole.db", 10)
     before = set()
-    for steps in (50, 200, 500, 2000, 8000, 20000):
-        copy = tmp_path / f"{steps}.db"
+    for percent in (1, 5, 20, 50, 80, 95):
+        copy, steps = tmp_path / f"{percent}.db", whole * percent // 100
         shutil.copy(path, copy)
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", DYING, str(copy), str(steps)
@@ -123,26 +185,11 @@ async def test_who_dies_in_an_upgrade_leaves_what_was_there(
         assert -signal.SIGKILL == await process.wait()
         before.add(version_of(copy))
         with closing(connect(copy)) as connection:
-            assert BIRTH == format_instant(prepare(connection, copy))
+            assert BIRTH == format_instant(prepare(connection, copy).created_at)
             assert [("ok",)] == connection.execute("PRAGMA integrity_check").fetchall()
             (entries,) = connection.execute("SELECT count(*) FROM commands").fetchone()
             assert (3003, SCHEMA_VERSION) == (entries, version_of(copy))
     assert {version} == before
-
-
-def steps_of(path: Path) -> int:
-    """How many steps of SQLite's machine it takes to start, in hundreds."""
-    count = 0
-
-    def counted() -> int:
-        nonlocal count
-        count += 1
-        return 0
-
-    with closing(connect(path)) as connection:
-        connection.set_progress_handler(counted, 100)
-        prepare(connection, path)
-    return count
 
 
 async def test_a_start_takes_no_longer_with_a_large_file(reopen: Open, path: Path) -> None:
@@ -252,3 +299,12 @@ async def test_damage_that_shows_later_is_waited_for(reopen: Open, path: Path) -
     await until(lambda: ledger.idle_reason == "ledger-unavailable")
     assert not waiting.done()
     waiting.cancel()
+
+
+def test_a_file_that_is_no_ledger_is_not_left_open(path: Path) -> None:
+    """The connection is closed when its first statement fails, not when its memory is freed."""
+    path.write_bytes(b"no ledger" * 100)
+    with pytest.raises(sqlite3.DatabaseError) as caught:
+        connect(path)
+    assert path not in {each.resolve() for each in Path("/proc/self/fd").iterdir()}
+    assert "file is not a database" == str(caught.value)  # its traceback has the connection

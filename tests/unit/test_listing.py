@@ -173,3 +173,25 @@ async def test_a_list_without_an_end_is_cut() -> None:
     assert 250_000 == rows
     assert last is not None
     assert (250_000, 250_005) == (last.rows, last.next)
+
+
+async def test_a_page_with_very_many_rows_lets_others_have_their_turn() -> None:
+    """An appliance may give all that it has at once."""
+    turns = 0
+
+    async def page(_offset: int, _size: int) -> Json:
+        await asyncio.sleep(0)
+        return {"collection": [{"mkey": str(place)} for place in range(5000)]}
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    parts = listing.read(page, wanted=lambda _: True, start=0, limit=None)
+    assert 5000 == len((await anext(parts)).devices)
+    await parts.aclose()
+    counting.cancel()
+    assert turns >= 10

@@ -19,6 +19,7 @@ from service.parking.moving import replayed, save
 from service.parking.parked import Taken
 from service.parking.words import age, clean, everything, printable, summary
 from tests.unit.amqp import long, properties, short, table, text
+from tests.unit.ledgers import ORIGIN
 from tests.unit.making import LICENSE, OTHER_LICENSE, body, command
 
 PARKED_AT: Final = "2026-03-04T09:12:31.123Z"
@@ -207,10 +208,10 @@ async def test_what_the_ledger_knows_is_said_first(sqlite: SqliteLedger, tmp_pat
     path = tmp_path / "courier.db"
     fresh = held(body(time=format_instant(now())))
     assert "never seen it: will be run" in said(fresh, path)
-    await sqlite.intend(command(), b"{}")
+    intent = await sqlite.intend(command(), b"{}", ORIGIN)
     assert "read back, not written again" in said(fresh, path)
     assert "id-conflict" in said(held(body(data={"license": OTHER_LICENSE})), path)
-    await sqlite.conclude(command(), Told("succeeded", b'{"effect": "added"}', DIED))
+    await sqlite.conclude(command(), Told("succeeded", b'{"effect": "added"}', DIED), intent)
     expected = f"already succeeded (added) at {format_instant(DIED)}: the replay will tell the"
     assert expected in said(fresh, path)
 

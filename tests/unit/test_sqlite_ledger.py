@@ -14,7 +14,7 @@ from service.ledger.sqlite import SqliteLedger
 from tests.support.clock import Clock
 from tests.support.wait import until
 from tests.unit.fakes import Open
-from tests.unit.ledgers import BEFORE, FIRST, told
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, told
 from tests.unit.making import LICENSE
 
 ANSWER: Final = b'{"kind": "failed"}'
@@ -31,8 +31,8 @@ async def test_a_ledger_is_new_until_a_courier_has_run_commands_on_it(reopen: Op
 
 async def test_what_is_written_survives_a_sudden_end(sqlite: SqliteLedger, path: Path) -> None:
     """Each write is on disk when the call returns: nobody need close the file."""
-    await sqlite.intend(FIRST, BEFORE)
-    await sqlite.keep_answer(FIRST, ANSWER)
+    intent = await sqlite.intend(FIRST, BEFORE, ORIGIN)
+    await sqlite.keep_answer(FIRST, intent, ANSWER)
     with closing(sqlite3.connect(path)) as reader:
         rows = reader.execute("SELECT id, before, answer FROM commands").fetchall()
         assert [("c-1", BEFORE, ANSWER)] == rows
@@ -64,9 +64,9 @@ def looked_at(path: Path) -> tuple[bytes, int]:
 async def test_the_file_holds_no_licence(reopen: Open, path: Path) -> None:
     """The ledger keeps a digest, never the licence, and is its owner's alone."""
     ledger = await reopen()
-    await ledger.intend(FIRST, BEFORE)
-    await ledger.keep_answer(FIRST, ANSWER)
-    await ledger.conclude(FIRST, told())
+    intent = await ledger.intend(FIRST, BEFORE, ORIGIN)
+    await ledger.keep_answer(FIRST, intent, ANSWER)
+    await ledger.conclude(FIRST, told(), intent)
     await ledger.close()
     content, mode = looked_at(path)
     assert LICENSE.encode() not in content
@@ -77,7 +77,7 @@ async def test_a_storage_that_fails_is_waited_for(sqlite: SqliteLedger, path: Pa
     """Nothing may be run or told without it: the call ends when the storage is back."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("ALTER TABLE commands RENAME TO gone")
-        waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE))
+        waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE, ORIGIN))
         await until(lambda: sqlite.idle_reason == "ledger-unavailable")
         assert not waiting.done()
         other.execute("ALTER TABLE gone RENAME TO commands")
@@ -91,12 +91,12 @@ async def test_a_storage_that_hangs_is_told_though_it_raises_nothing(
     """Whoever waits for it makes the service not ready, until it answers."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE))
+        waiting = asyncio.create_task(sqlite.intend(FIRST, BEFORE, ORIGIN))
         for _ in range(2):
             await asyncio.sleep(0)
         assert sqlite.idle_reason is None
         clock.forward(10.1)
-        await until(lambda: sqlite.idle_reason == "ledger-unavailable", patience=3)
+        await until(lambda: sqlite.idle_reason == "ledger-unavailable")
         other.execute("ROLLBACK")
     await waiting
     assert sqlite.idle_reason is None

@@ -18,7 +18,7 @@ from service.ledger.sqlite_schema import connect
 from service.ledger.survey import MOST, Survey
 from service.messages.wire import now
 from tests.support.wait import until
-from tests.unit.ledgers import BEFORE, fill, told
+from tests.unit.ledgers import BEFORE, fill, origin_of, told
 from tests.unit.making import command
 from tests.unit.old_ledgers import old_file
 
@@ -37,11 +37,12 @@ async def surveyed(path: Path) -> AsyncIterator[Survey]:
 
 
 async def intend(ledger: SqliteLedger, name: str, appliance: str) -> None:
-    await ledger.intend(command(id=name, data={"appliance": appliance}), BEFORE)
+    wanted = command(id=name, data={"appliance": appliance})
+    await ledger.intend(wanted, BEFORE, origin_of(wanted))
 
 
 async def end(ledger: SqliteLedger, name: str, conclusion: str, at: datetime) -> None:
-    await ledger.conclude(command(id=name), told(conclusion, at))
+    await ledger.conclude(command(id=name), told(conclusion, at), None)
 
 
 async def look_anew(survey: Survey) -> None:

@@ -272,7 +272,7 @@ async def test_a_service_that_stops_ends_its_streams_at_once() -> None:
         browsers = [stage.open() for _ in range(3)]
         await until(lambda: all(browser.news for browser in browsers))
         await stage.web.stop()
-        await until(lambda: all(task.done() for task in stage.looking), patience=1)
+        await until(lambda: all(task.done() for task in stage.looking))
         late = stage.open()
         await until(lambda: late.status)
         assert 503 == late.status
