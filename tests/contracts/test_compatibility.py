@@ -167,7 +167,7 @@ def test_what_keeps_them_is_let_through(contract: str, changes: Edits) -> None:
     assert set() == found(contract, schema)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(row=st.sampled_from(KEPT), data=st.data())
 def test_what_was_valid_stays_valid(row: tuple[str, Edits], data: DataObject) -> None:
     """Whatever was sent or told before an allowed change is valid after it."""
@@ -175,7 +175,7 @@ def test_what_was_valid_stays_valid(row: tuple[str, Edits], data: DataObject) ->
     assert Draft202012Validator(schema).is_valid(data.draw(messages(row[0])))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(broken=st.sampled_from(BROKEN), data=st.data())
 def test_an_allowed_change_hides_no_forbidden_one(
     broken: tuple[Row, Rule], data: DataObject
@@ -189,7 +189,7 @@ def test_an_allowed_change_hides_no_forbidden_one(
     assert (path, rule) in found(contract, edited(contract, changes))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(contract=st.sampled_from(sorted(PUBLISHED)), data=st.data())
 def test_what_is_let_through_harms_nobody(contract: str, data: DataObject) -> None:
     """After any change that the gate allows, messages mean what they meant to both sides.
@@ -215,7 +215,7 @@ def test_the_contracts_keep_what_was_published() -> None:
     assert [] == list(map(str, findings(ROOT)))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(name=st.sampled_from(COMMANDS), data=st.data())
 def test_what_producers_send_by_the_published_version_is_accepted(
     name: str, data: DataObject
@@ -225,7 +225,7 @@ def test_what_producers_send_by_the_published_version_is_accepted(
     assert message["id"] == decode(strategies.encode(message)).envelope.id
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(name=st.sampled_from(COMMANDS), data=st.data())
 def test_what_is_told_is_read_by_the_published_version(name: str, data: DataObject) -> None:
     """Results that the courier tells today are valid for who has the published contract."""

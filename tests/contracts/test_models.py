@@ -143,7 +143,7 @@ def test_a_counterexample_of_an_event_is_refused_where_its_name_says(file: Path)
 
 
 @pytest.mark.parametrize("command", COMMAND_NAMES)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data(), ascii_only=st.booleans())
 def test_a_command_that_its_contract_accepts_is_decoded(
     command: str, data: DataObject, ascii_only: bool
@@ -173,7 +173,7 @@ def spoiled(draw: DrawFn, message: Object) -> Object:
 
 
 @pytest.mark.parametrize("file", COMMAND_EXAMPLES, ids=name)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_spoiled_command_is_judged_alike(file: Path, data: DataObject) -> None:
     """Schema and model accept the same commands, whatever single thing is changed in one."""
@@ -189,7 +189,7 @@ def test_a_spoiled_command_is_judged_alike(file: Path, data: DataObject) -> None
 
 
 @pytest.mark.parametrize("file", [file for _, file in EVENT_EXAMPLES], ids=name)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_an_event_that_its_contract_accepts_is_read(file: Path, data: DataObject) -> None:
     """Whoever waits for an answer reads whatever the contract lets a later courier say."""
@@ -200,7 +200,7 @@ def test_an_event_that_its_contract_accepts_is_read(file: Path, data: DataObject
 
 
 @pytest.mark.parametrize(("command", "conclusion"), CONCLUSIONS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_whatever_ends_a_command_follows_the_contract(
     command: str, conclusion: Conclusion, data: DataObject
@@ -212,7 +212,7 @@ def test_whatever_ends_a_command_follows_the_contract(
 
 
 @pytest.mark.parametrize("command", ["activate-sms-license", "apply-voice-license"])
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_whatever_a_person_settles_follows_the_contract(command: str, data: DataObject) -> None:
     """Every settled event that the models can produce is valid, and is read as it was told."""
@@ -221,7 +221,7 @@ def test_whatever_a_person_settles_follows_the_contract(command: str, data: Data
     assert event.data == read(event.body()).model_dump_json().encode()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_whatever_is_told_in_pages_follows_the_contract(data: DataObject) -> None:
     """Every page that the models can produce is valid, and is read as it was told."""
@@ -230,7 +230,7 @@ def test_whatever_is_told_in_pages_follows_the_contract(data: DataObject) -> Non
     assert event.data == read(event.body()).model_dump_json().encode()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     body=st.binary(max_size=99)
     | values.map(encode)
@@ -248,7 +248,7 @@ def test_whatever_answers_a_message_that_is_no_command_follows_the_contract(body
 
 
 @pytest.mark.parametrize("reason", Reason)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(identity=strategies.senders, source=strategies.references, body=st.binary(max_size=9))
 def test_every_reason_is_told_by_the_contract(
     reason: Reason, identity: Identity, source: str, body: bytes
