@@ -9,6 +9,7 @@ from uuid import uuid4
 import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
+from hypothesis import settings
 
 from service.demo.broker import Node, running_broker
 from tests.support.canaries import fail_if_told
@@ -43,6 +44,11 @@ def pytest_configure(config: pytest.Config) -> None:
     # With several workers xdist would begin with the files that have most tests, and end with the
     # few that take minutes.
     config.option.loadscopereorder = False
+    # Hypothesis limits the wall clock: 0.2 s for an example, 1 s for all draws. Where a machine is
+    # shared, the tables that each process reads at its first draw alone take longer. Without a
+    # deadline the draws may take 30 s; Hypothesis's own profile for CI has none either.
+    settings.register_profile("shared machine", deadline=None)
+    settings.load_profile("shared machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
