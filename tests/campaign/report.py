@@ -15,8 +15,8 @@ from tests.campaign.arena import HEARTBEAT
 from tests.campaign.checker import Verdict
 from tests.campaign.crashes import CrashResult
 from tests.campaign.faults import LIMITS
+from tests.campaign.kinds import ALL_KINDS, NODE_KINDS
 from tests.campaign.runs import Run
-from tests.campaign.schedules import ALL_KINDS, NODE_KINDS
 from tests.support.cluster import TICK
 
 Json = dict[str, Any]
