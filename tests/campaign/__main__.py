@@ -1,6 +1,6 @@
 """`python -m tests.campaign`: the crash matrix and hundreds of random schedules, and a report.
 
-Exit codes: 0 when nothing is lost, doubled, told falsely or unexplained, no limit was missed and
+Exit codes: 0 when nothing is lost, doubled, false or unexplained, no limit was missed and
 nothing was left out; 1 otherwise. Each worker is a process with a broker of its own.
 """
 
@@ -120,8 +120,9 @@ def main() -> int:
     _say(
         f"{sum(run.commands for run in found.runs)} commands in {len(found.runs)} schedules and"
         f" {len(found.crashes)} crashes: lost {len(found.lost)}, doubled {len(found.doubled)},"
-        f" false {len(found.false)}, unknown {len(found.unknown)}, failures"
-        f" {len(found.failures)}; {found.seconds / 60:.1f} min; {page}"
+        f" false {len(found.false)}, unknown {len(found.unknown)} (no write was sent:"
+        f" {len(found.needless)}), failures {len(found.failures)};"
+        f" {found.seconds / 60:.1f} min; {page}"
     )
     return 1 if found.failures else 0
 

@@ -4,15 +4,21 @@ Two ledgers on one virtual host would write a licence twice. Such a courier must
 the judge sees by the books whether it did.
 """
 
+import asyncio
+import random
 import signal
 import time
-from contextlib import suppress
+from typing import Final
 
 from tests.campaign.arena import Arena
+from tests.campaign.history import Wish
 from tests.campaign.keeper import Keeper
 from tests.campaign.schedules import Planned
 from tests.campaign.striking import Healed, Missed
-from tests.support.wait import until
+
+_AT_ONCE: Final = 2
+_RECENT: Final = 20
+_BETWEEN: Final = 0.3
 
 
 async def rival_file(arena: Arena, planned: Planned, healed: Healed) -> None:
@@ -41,11 +47,20 @@ async def _beside(arena: Arena, planned: Planned, healed: Healed, ledger: str) -
         inventory=arena.keeper.inventory,
     )
     await rival.start(supervised=False)
-    process = rival.process
-    with suppress(AssertionError):
-        await until(lambda: process.process.returncode is not None, patience=planned.seconds)
+    dice = random.Random(planned.dice)  # noqa: S311  # dice, no secret
+    process, ends = rival.process, time.monotonic() + planned.seconds
+    while process.process.returncode is None and time.monotonic() < ends:
+        for each in _licence_commands(arena, dice):
+            await arena.publish(each)
+        await asyncio.sleep(_BETWEEN)
     was_ready = bool(process.events("service-ready"))
     await process.end(signal.SIGTERM)
     healed()
     if was_ready:
         raise Missed(f"a courier with another ledger ({planned.kind}) became ready")
+
+
+def _licence_commands(arena: Arena, dice: random.Random) -> list[Wish]:
+    """Choose some that were sent, to be sent once more: one of them may come to the rival."""
+    sent = [each for each in arena.sent.values() if each.writes][-_RECENT:]
+    return dice.sample(sent, min(_AT_ONCE, len(sent)))
