@@ -17,7 +17,8 @@ from tests.campaign.kinds import SMS, alias
 from tests.campaign.schedules import Planned, wish
 from tests.campaign.striking import Fault, Healed
 
-Tables = dict[str, dict[str, Any]]
+Table = dict[str, Any]
+Tables = dict[str, Table]
 
 _BY_ALIAS: Final = 4
 """Licence commands that are sent under the other name of a renamed appliance."""
