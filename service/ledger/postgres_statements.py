@@ -64,14 +64,16 @@ OPEN_INTENTS: Final = """
 SELECT source, id FROM courier_commands
 WHERE (appliance = $1 OR origin = $2) AND concluded_at IS NULL AND withdrawn_at IS NULL
 """
-# Pruned is what is older by two clocks: this one's and ($1) the caller's. The guard moves in the
-# same statement, so that what is gone is known to be gone.
+# Pruned is what is older by two clocks: this one's and ($1) the caller's. A result whose courier's
+# clock was far behind looks old at once, so the intent, whose instant is this clock's, must be old
+# as well. The guard moves in the same statement, so that what is gone is known to be gone.
 PRUNE: Final = """
 WITH oldest AS (
     SELECT source, id FROM courier_commands
     WHERE concluded_at < least($1, clock_timestamp() - $3::interval)
         AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
         AND coalesce(settled_at, concluded_at) < least($1, clock_timestamp() - $3::interval)
+        AND coalesce(intended_at, concluded_at) < least($1, clock_timestamp() - $3::interval)
     ORDER BY concluded_at LIMIT $2
 ), gone AS (
     DELETE FROM courier_commands WHERE (source, id) IN (SELECT source, id FROM oldest)

@@ -170,15 +170,17 @@ class SqliteLedger:
 
     async def forget(self, older_than: datetime) -> int:
         """Prune results that were stored before an instant. See `Ledger`."""
-        instant = format_instant(older_than)
+        instant, current = format_instant(older_than), Moment.current()
+        least_uptime = current.uptime - (now() - older_than).total_seconds()
+        old = (instant, current.boot, least_uptime)
         # The guard moves first: an interruption must not leave pruned results unguarded.
-        moved = await self._execute(statements.MOVE_GUARD, (instant,))
+        moved = await self._execute(statements.MOVE_GUARD, old)
         if moved:
             self.pruned_before = parse_instant(moved[0][0])
         await self._execute(statements.PRUNE_WITHDRAWN, (instant,))
         forgotten, deleted = 0, _AT_ONCE
         while deleted == _AT_ONCE:
-            deleted = len(await self._execute(statements.PRUNE, (instant, _AT_ONCE)))
+            deleted = len(await self._execute(statements.PRUNE, (*old, _AT_ONCE)))
             forgotten += deleted
         if forgotten:
             log.info("ledger-entries-forgotten", entries=forgotten)

@@ -43,11 +43,14 @@ OPEN_INTENTS: Final = """
 SELECT appliance, origin, source, id FROM commands
 WHERE concluded_at IS NULL AND withdrawn_at IS NULL
 """
-# The condition is written as in the index, or SQLite would not use the index.
+# The condition is written as in the index, or SQLite would not use the index. A result whose clock
+# was far behind looks old at once: a write that was recorded within this boot (?2) at a later
+# uptime than ?3 is younger than that, whatever its instants say.
 _PRUNABLE: Final = """
 SELECT source, id, concluded_at FROM commands
 WHERE concluded_at < ?1 AND (conclusion <> 'unknown' OR verdict IS NOT NULL)
-    AND coalesce(settled_at, concluded_at) < ?1
+    AND coalesce(settled_at, concluded_at) < ?1 AND coalesce(intended_at, concluded_at) < ?1
+    AND NOT coalesce(boot = ?2 AND uptime > ?3, false)
 ORDER BY concluded_at
 """
 MOVE_GUARD: Final = f"""
@@ -58,7 +61,7 @@ WHERE EXISTS (SELECT 1 FROM newest)
 RETURNING pruned_before
 """  # noqa: S608  no value stands in it
 PRUNE: Final = f"""
-WITH oldest AS ({_PRUNABLE} LIMIT ?2)
+WITH oldest AS ({_PRUNABLE} LIMIT ?4)
 DELETE FROM commands WHERE (source, id) IN (SELECT source, id FROM oldest) RETURNING id
 """  # noqa: S608  no value stands in it
 PRUNE_WITHDRAWN: Final = """

@@ -7,10 +7,10 @@ import asyncio
 import signal
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -21,11 +21,13 @@ from aio_pika.exceptions import AMQPError
 from tests.campaign.checker import Wish
 from tests.campaign.database import Database, shared
 from tests.campaign.keeper import Keeper, Told
+from tests.campaign.kinds import READ_TIMEOUTS, SMS, VOICE
+from tests.campaign.licences import with_totals
 from tests.campaign.proxy import Link
-from tests.campaign.schedules import SMS, VOICE, wish
+from tests.campaign.schedules import wish
 from tests.support.cluster import Cluster
 from tests.support.rabbit import Queue, Rabbit
-from tests.support.stand import Appliances, standing
+from tests.support.stand import Appliances, Service, standing
 from tests.support.wait import until
 from tests.support.workflow import Heard, Workflow, working
 
@@ -38,7 +40,8 @@ LATENCY: Final = 0.06
 SETTINGS: Final = {
     "RETRY_DELAYS": "1,2",
     "COMMAND_TTL": "900",
-    "RECOVERY_TTL": "900",
+    # Where a renamed appliance keeps its other name no longer, nobody can read back.
+    "RECOVERY_TTL": "45",
     "LOGIN_BUDGET": "100000",
     "CREDENTIALS_COOLDOWN": "1",
     "DRAIN_TIMEOUT": "10",
@@ -63,6 +66,8 @@ class Arena:
         locks: one thing is broken once at a time.
         keepers: every courier's; `keeper` is the first.
         database: holds the ledger of several couriers; None where it is a file.
+        environment: the couriers' settings.
+        took: takes a process that is to be ended, and looked through, at last.
         cluster: the broker's nodes, if it has several: the courier has all their addresses, and
             the link leads the workflow to one that is well.
     """
@@ -77,6 +82,8 @@ class Arena:
     cluster: Cluster | None = None
     keepers: list[Keeper] = field(default_factory=list)
     database: Database | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    took: Callable[[Service], None] = lambda _: None
     repeats: int = 0
     sent: dict[str, Wish] = field(default_factory=dict)
     sends: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -120,18 +127,25 @@ class Arena:
         await self.keeper.start(clock=True)
         await self.keeper.ready()
 
-    async def publish(self, wish: Wish, *, timed: bool = False) -> None:
+    async def publish(
+        self, wish: Wish, *, timed: bool = False, expires_in: float | None = None
+    ) -> None:
         """Publish a command until the broker has confirmed it.
 
         Args:
             wish: the command; a repeat is what was sent before.
             timed: let it say when it is sent.
+            expires_in: let it say that its time is over so many seconds after that.
         """
         gate = self.gates.get(wish.type)
         if gate is not None:
             await gate.wait()
-        if timed and wish.id not in self.sent:
-            wish = replace(wish, document=wish.document | {"time": datetime.now(UTC).isoformat()})
+        if wish.id not in self.sent:
+            at = datetime.now(UTC)
+            more = {"time": at.isoformat()} if timed else {}
+            if expires_in is not None:
+                more["expirytime"] = (at + timedelta(seconds=expires_in)).isoformat()
+            wish = replace(wish, document=wish.document | more)
         wish = self.sent.setdefault(wish.id, wish)
         while True:
             self.sends[wish.id] += 1
@@ -178,14 +192,21 @@ class Arena:
         return asked, time.monotonic() - began
 
     async def books(self) -> dict[str, Json]:
-        return {name: await self.appliances.books(name) for name in (*SMS, *VOICE)}
+        """The appliances' books, with the totals around each licence and the serial numbers."""
+        found = {}
+        for name in (*SMS, *VOICE):
+            book = await self.appliances.books(name)
+            stands = await self.appliances.switches(name)
+            serial = {"serial": stands.get("serial")}
+            found[name] = with_totals(book, stands["total_sms"]) if name in SMS else book | serial
+        return found
 
     def waiting(self) -> dict[str, int]:
         """How much there is in each queue of the courier's that must become empty."""
         return {
             name: queue.ready + queue.unacked
             for name, queue in self._queues().items()
-            if name not in {"courier.parked", "courier.unheard"}
+            if name not in {"courier.parked", "courier.unheard", "courier.ledger"}
         }
 
     def parked(self) -> int:
@@ -247,7 +268,9 @@ async def arena(
         for number in range(replicas):
             own = directory / f"courier-{number + 1}"
             own.mkdir()
-            keepers.append(Keeper(environment, own, stand.processes.append))
+            inventory = own / "appliances.toml"
+            inventory.write_text(_with_timeouts(appliances.inventory.read_text()))
+            keepers.append(Keeper(environment, own, stand.processes.append, inventory=inventory))
             await keepers[-1].start()
             stack.push_async_callback(keepers[-1].close)
         for keeper in keepers:
@@ -257,4 +280,14 @@ async def arena(
             await asyncio.to_thread(cluster.wait_until_whole, vhost)
             await asyncio.to_thread(cluster.settle)
         parts = (rabbit, vhost, directory, appliances, link, keepers[0], workflow, cluster)
-        yield Arena(*parts, keepers, database)
+        yield Arena(*parts, keepers, database, environment, stand.processes.append)
+
+
+def _with_timeouts(inventory: str) -> str:
+    """Let some appliances be waited for longer than every retry delay."""
+    first, *tables = inventory.split("[appliances.")
+    changed = [
+        table.replace("read_timeout = 1.5", f"read_timeout = {READ_TIMEOUTS[table.split(']')[0]]}")
+        for table in tables
+    ]
+    return "[appliances.".join([first, *changed])

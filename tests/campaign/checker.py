@@ -1,137 +1,40 @@
-"""The judge: holds what was told and what is left against the appliances' own books.
+"""The judge: compares the published events and what is left with the appliances' own books.
 
 Pure functions over what was sent, the events that were heard, the books and the queues. Nothing
 here knows the courier, nor reads its ledger.
 """
 
 import hashlib
-import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from functools import cached_property
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
+from tests.campaign.history import (
+    UNEXPLAINED,
+    Ends,
+    Undecidable,
+    Verdict,
+    Wish,
+    decidable,
+    voice_applies,
+)
+from tests.campaign.licences import Boxes, its_own, judge_figures, judge_licences, was_written
 from tests.support.workflow import Heard
+
+__all__ = [
+    "UNEXPLAINED",
+    "Undecidable",
+    "Verdict",
+    "Wish",
+    "decidable",
+    "judge",
+    "judge_queues",
+    "voice_applies",
+]
 
 Json = dict[str, Any]
 
-UNEXPLAINED: Final = "unexplained"
 _REJECTED: Final = "courier.command.rejected.v1"
-
-
-@dataclass(frozen=True)
-class Wish:
-    """A message that was sent as a command.
-
-    Attributes:
-        document: the command; for a malformed one what the judge is to know of it.
-        key: what the books know its licence by, the licence itself or the file's SHA-256; None
-            for a query.
-        raw: the bytes that were sent, where that is not the document as it is.
-        malformed: the reason for which it is no valid command, if it is none.
-    """
-
-    document: Json
-    key: str | None = None
-    raw: bytes | None = None
-    malformed: str | None = None
-
-    @property
-    def id(self) -> str:
-        return str(self.document["id"])
-
-    @property
-    def type(self) -> str:
-        return str(self.document["type"])
-
-    @property
-    def appliance(self) -> str:
-        return str(self.document["data"]["appliance"])
-
-    @property
-    def writes(self) -> bool:
-        """Whether it would spend a licence."""
-        dry = self.document["data"].get("dry_run", False)
-        return self.key is not None and not dry and not self.malformed
-
-    @property
-    def body(self) -> bytes:
-        return json.dumps(self.document).encode() if self.raw is None else self.raw
-
-    @cached_property
-    def digest(self) -> str:
-        return hashlib.sha256(self.body).hexdigest()
-
-
-Undecidable = Callable[[Wish], str | None]
-"""Says why nobody can know what became of a licence command; None when it can be known."""
-
-
-def decidable(_wish: Wish) -> None:
-    """Nothing that went wrong hides an outcome."""
-
-
-def voice_applies(why: str) -> Undecidable:
-    """What is lost between the courier and a FortiVoice cannot be read back there.
-
-    Args:
-        why: the fault that loses it.
-    """
-    return lambda wish: why if wish.type.startswith("courier.apply-voice-license.") else None
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What does not fit, a sentence each.
-
-    Attributes:
-        lost: commands without an end.
-        doubled: ended in more than one way, or a licence written more than once.
-        false: told otherwise than done.
-        unknown: ended `unknown`, with the reason, which is no fault if there is one.
-        left: what the queues hold and should not, or should and do not.
-    """
-
-    lost: tuple[str, ...] = ()
-    doubled: tuple[str, ...] = ()
-    false: tuple[str, ...] = ()
-    unknown: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
-
-    @property
-    def unexplained(self) -> tuple[str, ...]:
-        return tuple(each for each in self.unknown if each.endswith(UNEXPLAINED))
-
-    @property
-    def contradictions(self) -> tuple[str, ...]:
-        """Everything that must not be."""
-        return self.lost + self.doubled + self.false + self.unexplained + self.left
-
-    @property
-    def ok(self) -> bool:
-        return not self.contradictions
-
-    def __add__(self, other: "Verdict") -> "Verdict":
-        names = [each.name for each in fields(self)]
-        return Verdict(*(getattr(self, name) + getattr(other, name) for name in names))
-
-
-@dataclass
-class _Told:
-    """What was told about one message: its ends, in order."""
-
-    finished: list[Heard] = field(default_factory=list)
-    rejected: list[Heard] = field(default_factory=list)
-
-    @property
-    def ends(self) -> list[Heard]:
-        return [*self.finished, *self.rejected]
-
-    @property
-    def conclusion(self) -> str:
-        """How it ended; `rejected` for what was no command."""
-        return str(self.finished[0].data["conclusion"]) if self.finished else "rejected"
 
 
 def judge(
@@ -141,8 +44,10 @@ def judge(
     *,
     undecidable: Undecidable = decidable,
     poison: Collection[str] = (),
+    boxes: Boxes = its_own,
+    ledger_lost: bool = False,
 ) -> Verdict:
-    """Compare what was told with what was done.
+    """Compare what was published with what was done.
 
     Args:
         sent: everything that was sent, repeats included.
@@ -150,6 +55,8 @@ def judge(
         books: the appliances', by name.
         undecidable: which outcomes what went wrong makes undecidable.
         poison: ids of commands that may end rejected as `delivery-limit`.
+        boxes: the appliances to which a name of the inventory led meanwhile.
+        ledger_lost: a ledger was lost, so that no `unknown` is needless.
     """
     wishes, heard = {wish.digest: wish for wish in sent}, list(heard)
     told, verdict = _sorted(wishes, heard)
@@ -162,21 +69,23 @@ def judge(
                 wish, told[wish.digest], poison=wish.id in poison, conflict=ids[wish.id] > 1
             )
         elif told[wish.digest].finished:
-            verdict += _finished_well(wish, told[wish.digest], undecidable)
-    for name, book in books.items():
-        here = [wish for wish in wishes.values() if wish.key is not None and wish.appliance == name]
-        verdict += _about_book(name, book, [(wish, told[wish.digest]) for wish in here])
+            found = _finished_well(wish, told[wish.digest], undecidable)
+            if not ledger_lost and not was_written(wish, books):
+                found += Verdict(needless=found.unknown)
+            verdict += found + judge_figures(wish, told[wish.digest], books, boxes)
+    pairs = [(wish, told[wish.digest]) for wish in wishes.values() if wish.key is not None]
+    verdict += judge_licences(books, pairs, boxes)
     return verdict
 
 
-def _sorted(wishes: Mapping[str, Wish], heard: Iterable[Heard]) -> tuple[dict[str, _Told], Verdict]:
+def _sorted(wishes: Mapping[str, Wish], heard: Iterable[Heard]) -> tuple[dict[str, Ends], Verdict]:
     """Sort events by what they are about: rejections by the body, others by the command's id."""
-    told = {digest: _Told() for digest in wishes}
+    told = {digest: Ends() for digest in wishes}
     finished, strange = [], []
     for each in heard:
         if each.event["type"] == _REJECTED:
             digest = str(each.data["body_sha256"])
-            told.setdefault(digest, _Told()).rejected.append(each)
+            told.setdefault(digest, Ends()).rejected.append(each)
         elif ".finished." in each.event["type"]:
             finished.append(each)
     strange += [
@@ -213,7 +122,7 @@ def _paged_well(heard: Sequence[Heard]) -> Verdict:
     return verdict
 
 
-def _ended_once(wish: Wish, told: _Told) -> Verdict:
+def _ended_once(wish: Wish, told: Ends) -> Verdict:
     if not told.ends:
         return Verdict(lost=(f"{wish.id}: no end was told",))
     ids = {each.event["id"] for each in told.ends}
@@ -221,11 +130,11 @@ def _ended_once(wish: Wish, told: _Told) -> Verdict:
         ways = sorted({str(each.event["type"]) for each in told.ends})
         return Verdict(doubled=(f"{wish.id}: ended in {len(ids)} ways: {', '.join(ways)}",))
     if wish.key is not None and len({each.message.body for each in told.finished}) > 1:
-        return Verdict(doubled=(f"{wish.id}: told again, and differently",))
+        return Verdict(false=(f"{wish.id}: one event id, and two bodies",))
     return Verdict()
 
 
-def _rejected_well(wish: Wish, told: _Told, *, poison: bool, conflict: bool) -> Verdict:
+def _rejected_well(wish: Wish, told: Ends, *, poison: bool, conflict: bool) -> Verdict:
     """Look whether it may be rejected for the reason that was told."""
     allowed = {wish.malformed or "well-formed"}
     allowed |= {"delivery-limit"} if poison else set()
@@ -236,7 +145,7 @@ def _rejected_well(wish: Wish, told: _Told, *, poison: bool, conflict: bool) -> 
     return Verdict(false=(f"{wish.id}: rejected as {reason}, and it is {', '.join(allowed)}",))
 
 
-def _finished_well(wish: Wish, told: _Told, undecidable: Undecidable) -> Verdict:
+def _finished_well(wish: Wish, told: Ends, undecidable: Undecidable) -> Verdict:
     """Look whether it may end as it did, whatever the books say."""
     if wish.malformed:
         return Verdict(false=(f"{wish.id}: {told.conclusion}, and it is {wish.malformed}",))
@@ -244,58 +153,6 @@ def _finished_well(wish: Wish, told: _Told, undecidable: Undecidable) -> Verdict
         why = (undecidable(wish) if wish.writes else None) or UNEXPLAINED
         return Verdict(unknown=(f"{wish.id}: {why}",))
     return Verdict()
-
-
-def _about_book(name: str, book: Json, here: list[tuple[Wish, _Told]]) -> Verdict:
-    """Compare an appliance's licences with what was told about them."""
-    verdict = Verdict()
-    sent_for: dict[str, list[tuple[Wish, _Told]]] = {}
-    for wish, told in here:
-        sent_for.setdefault(str(wish.key), []).append((wish, told))
-    for key in {*book["posts"], *book["spent"], *book["applied"]} - {*sent_for}:
-        verdict += Verdict(false=(f"{name}: has ...{key[-4:]}, which nobody sent",))
-    for key, pairs in sent_for.items():
-        verdict += _about_licence(name, book, key, pairs)
-    return verdict
-
-
-def _about_licence(name: str, book: Json, key: str, pairs: list[tuple[Wish, _Told]]) -> Verdict:
-    """Compare one licence; as a rule one command brings it."""
-    writers = [(wish, told) for wish, told in pairs if wish.writes]
-    ends = Counter(told.conclusion for _, told in writers if told.ends)
-    done = _times(book, key)
-    who = f"{name}, {', '.join(sorted({wish.id for wish, _ in pairs}))}"
-    if (often := max(done, int(book["posts"].get(key, 0)))) > len(writers):
-        if writers:
-            return Verdict(doubled=(f"{who}: written {often} times",))
-        return Verdict(false=(f"{who}: written, and was not to be",))
-    # What was not told may have been done or not; that it was not told is said elsewhere.
-    open_ = ends["unknown"] + len([None for _, told in writers if not told.ends])
-    # A used licence is accepted and changes nothing; who lost that answer may say `failed`.
-    idle = ends["failed"] if key in book["spent"] else 0
-    if not ends["succeeded"] <= done <= ends["succeeded"] + open_ + idle:
-        how = ", ".join(sorted(ends)) or "not told"
-        return Verdict(false=(f"{who}: {how}, and the books have it {done} times",))
-    return Verdict(false=_about_amount(who, book, key, writers, exact=not open_))
-
-
-def _about_amount(
-    who: str, book: Json, key: str, writers: list[tuple[Wish, _Told]], *, exact: bool
-) -> tuple[str, ...]:
-    """Compare the SMS that a licence added with those that were told."""
-    if key not in book["spent"]:
-        return ()
-    ends = [told.finished[0].data for _, told in writers if told.finished]
-    added = sum(end.get("added_sms") or 0 for end in ends)
-    amount = int(book["spent"][key]["amount"])
-    fits = added == amount if exact else added <= amount
-    return () if fits else (f"{who}: {added} SMS told as added, and the books have {amount}",)
-
-
-def _times(book: Json, key: str) -> int:
-    """How often a licence was accepted, or a file applied."""
-    spent = book["spent"].get(key)
-    return int(spent["times"]) if spent else int(book["applied"].get(key, 0))
 
 
 def judge_queues(

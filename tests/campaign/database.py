@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 
 from service.ledger.postgres import PostgresLedger
+from tests.campaign.proxy import Link
 from tests.support.postgres import PrivatePostgres, asked
 
 _OLDER: Final = """
@@ -26,11 +27,19 @@ class Database:
     """A server of its own, with one ledger in it.
 
     Attributes:
-        url: the ledger, by TCP.
+        url: the ledger, by TCP and through the link.
+        link: can be made slow, or hold everything back.
     """
 
     server: PrivatePostgres
     url: str
+    link: Link
+
+    async def another(self) -> str:
+        """Make a database without a ledger beside it, and say where it is."""
+        place = await asyncio.to_thread(self.server.database)
+        name = await asyncio.to_thread(asked, place, "SELECT current_database()")
+        return self.server.url(str(name))
 
     async def kill(self, seconds: float) -> None:
         """Pull its plug; it is back after a while."""
@@ -62,6 +71,8 @@ async def shared() -> AsyncIterator[Database]:
         await (await PostgresLedger.open(place)).close()
         await asyncio.to_thread(asked, place, _OLDER)
         name = await asyncio.to_thread(asked, place, "SELECT current_database()")
-        yield Database(server, server.url(str(name)))
+        async with Link.opened("127.0.0.1", server.port) as link:
+            url = server.url(str(name)).replace(f":{server.port}/", f":{link.port}/")
+            yield Database(server, url, link)
     finally:
         await asyncio.to_thread(server.close)

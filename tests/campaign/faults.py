@@ -10,25 +10,26 @@ import shutil
 import signal
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import Final
 
 import aio_pika
 import httpx
 from aio_pika.connection import make_url
 from aio_pika.exceptions import AMQPError
 
+from tests.campaign.appliance_faults import APPLIANCE_FAULTS
 from tests.campaign.arena import Arena
+from tests.campaign.clocks import CLOCK_FAULTS
+from tests.campaign.inventories import INVENTORY_FAULTS
+from tests.campaign.kinds import QUEUES, QUIET, VOICE
 from tests.campaign.proxy import DIRECTIONS
-from tests.campaign.schedules import QUEUES, QUIET, VOICE, Planned
+from tests.campaign.rivals import rival_file
+from tests.campaign.schedules import Planned
+from tests.campaign.striking import Fault, Healed, Missed
 from tests.support.rabbit import Connection
 from tests.support.wait import until
-
-Healed: TypeAlias = Callable[[], None]
-"""To be called at the instant from which on everything could work again."""
-Fault: TypeAlias = Callable[[Arena, Planned, Healed], Awaitable[None]]
 
 LIMITS: Final = {
     "broker-killed": 5.0,
@@ -49,10 +50,6 @@ _ALARM: Final = ("set_vm_memory_high_watermark", "absolute", "1")
 _REFUSAL: Final = 15.0
 _COMES_BACK: Final = 40.0
 _PAGE: Final = 4096
-
-
-class Missed(Exception):
-    """The fault could not be made, or its first effect is not what it must be."""
 
 
 def probe_for(planned: Planned) -> tuple[str, str]:
@@ -310,56 +307,6 @@ def _overwrite(ledger: Path, planned: Planned) -> None:
     ledger.write_bytes(content)
 
 
-async def _clock_stepped(arena: Arena, planned: Planned, healed: Healed) -> None:
-    """The clock jumps, and back again."""
-    arena.keeper.set_clock(planned.variant)
-    await asyncio.sleep(planned.seconds)
-    arena.keeper.set_clock("+0")
-    healed()
-
-
-def _misbehaving(*rules: dict[str, object]) -> Fault:
-    """An appliance that follows some rules for a while."""
-
-    async def misbehave(arena: Arena, planned: Planned, healed: Healed) -> None:
-        for number, rule in enumerate(rules):
-            seeded = {"seed": planned.dice % 2**31 + number} if "probability" in rule else {}
-            await arena.appliances.fault(planned.on, **rule, **seeded)
-        await asyncio.sleep(planned.seconds)
-        await arena.appliances.order("DELETE", f"/faults/{planned.on}")
-        healed()
-
-    return misbehave
-
-
-_LOST: Final = {"action": "reset", "when": "after", "probability": 0.7}
-
-
-async def _answers_lost(arena: Arena, planned: Planned, healed: Healed) -> None:
-    """A write is done, and the connection ends before its answer."""
-    operations = ("apply",) if planned.on in VOICE else ("activate",)
-    await _misbehaving(*({"operation": each, **_LOST} for each in operations))(
-        arena, planned, healed
-    )
-
-
-async def _appliance_off(arena: Arena, planned: Planned, healed: Healed) -> None:
-    """It is switched off and on again."""
-    await arena.appliances.order("POST", f"/{planned.on}/stop")
-    await asyncio.sleep(planned.seconds)
-    await arena.appliances.order("POST", f"/{planned.on}/start")
-    healed()
-
-
-async def _sessions_expired(arena: Arena, planned: Planned, healed: Healed) -> None:
-    """All sessions end, again and again."""
-    until_then = time.monotonic() + planned.seconds
-    while time.monotonic() < until_then:
-        await arena.appliances.order("POST", f"/{planned.on}/expire-sessions")
-        await asyncio.sleep(0.2)
-    healed()
-
-
 FAULTS: Final[dict[str, Fault]] = {
     "service-killed": _service_killed,
     "service-frozen": _service_frozen,
@@ -376,11 +323,9 @@ FAULTS: Final[dict[str, Fault]] = {
     "ledger-locked": _ledger_locked,
     "ledger-full": _ledger_full,
     "ledger-corrupt": _ledger_corrupt,
-    "clock-stepped": _clock_stepped,
-    "answers-lost": _answers_lost,
-    "appliance-resets": _misbehaving({"operation": "*", "action": "reset", "probability": 0.4}),
-    "appliance-unavailable": _misbehaving({"operation": "*", "action": "answer", "status": 503}),
-    "appliance-off": _appliance_off,
-    "sessions-expired": _sessions_expired,
+    **CLOCK_FAULTS,
+    **APPLIANCE_FAULTS,
+    **INVENTORY_FAULTS,
+    "rival-file": rival_file,
 }
-"""Every kind of `schedules.KINDS`, as it is done."""
+"""Every kind of `kinds.KINDS`, as it is done."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.campaign.hasty import PROGRAM
 from tests.support import http
 from tests.support.stand import Service
 from tests.support.wait import until
@@ -108,9 +109,11 @@ class Keeper:
         environment: its settings.
         directory: where the file with the false time is.
         took: is given every process, to be ended at last.
+        inventory: its own file; `COURIER_APPLIANCES_FILE` becomes that.
 
     Attributes:
         ended: how often it ended itself, by exit code.
+        inventory: see above.
     """
 
     def __init__(
@@ -118,9 +121,13 @@ class Keeper:
         environment: Mapping[str, str],
         directory: Path,
         took: Callable[[Service], None],
+        *,
+        inventory: Path,
     ) -> None:
         self.ended: Counter[int] = Counter()
-        self._environment = dict(environment)
+        self.inventory = inventory
+        self._environment = {**environment, "COURIER_APPLIANCES_FILE": str(inventory)}
+        self._has_clock = False
         self._time = directory / "time"
         self._took = took
         self._process: Service | None = None
@@ -132,15 +139,18 @@ class Keeper:
         assert self._process is not None, "it was never started"
         return self._process
 
-    async def start(self, *, clock: bool = False) -> None:
+    async def start(self, *, clock: bool | None = None, supervised: bool = True) -> None:
         """Start it, and start it again whenever it ends itself.
 
         Args:
-            clock: let its clock be set by `set_clock`.
+            clock: let its clock be set by `set_clock`; as it was before, unless it is given.
+            supervised: see above; one that is not is started once.
         """
-        environment = dict(self._environment)
-        if clock:
+        if clock is not None:
+            self._has_clock = clock
             self.set_clock("+0")
+        environment = dict(self._environment)
+        if self._has_clock:
             environment |= {
                 "LD_PRELOAD": str(faketime()),
                 "FAKETIME_TIMESTAMP_FILE": str(self._time),
@@ -148,13 +158,14 @@ class Keeper:
                 "DONT_FAKE_MONOTONIC": "1",
                 "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             }
-        started = await Service.start("serve", env=environment)
+        started = await Service.start("serve", env=environment, program=PROGRAM)
         assert isinstance(started, Service)
         Service.strays.remove(started)
         self._took(started)
         self._process = started
         self._read[started] = 0
-        self._watching = asyncio.create_task(self._watch(started, clock=clock))
+        if supervised:
+            self._watching = asyncio.create_task(self._watch(started))
 
     async def ready(self) -> None:
         """Wait until it consumes."""
@@ -174,11 +185,11 @@ class Keeper:
                 return (await client.get("/health/ready")).status_code == httpx.codes.OK
         return False
 
-    async def _watch(self, started: Service, *, clock: bool) -> None:
+    async def _watch(self, started: Service) -> None:
         code = await started.process.wait()
         self.ended[code] += 1
         await asyncio.sleep(0.2)
-        await self.start(clock=clock)
+        await self.start()
 
     async def end(self, how: signal.Signals) -> None:
         """End it for good: with SIGKILL in its tracks, with SIGTERM in order."""
@@ -232,6 +243,11 @@ class Keeper:
         finally:
             with suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (_FOREVER, _FOREVER))
+
+    def reload(self) -> None:
+        """Let it read its inventory (SIGHUP), unless it is still too young to take the signal."""
+        if self.process.process.returncode is None and self.process.events("service-starting"):
+            self.process.process.send_signal(signal.SIGHUP)
 
     def set_clock(self, offset: str) -> None:
         """Set its clock, when it was started for that.

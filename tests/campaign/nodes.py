@@ -14,8 +14,8 @@ from urllib.parse import quote
 import httpx
 
 from tests.campaign.arena import Arena
-from tests.campaign.faults import Fault, Healed
 from tests.campaign.schedules import Planned
+from tests.campaign.striking import Fault, Healed
 from tests.support import http
 from tests.support.cluster import Cluster, Member
 from tests.support.wait import until
@@ -51,7 +51,7 @@ NODE_FAULTS: Final[dict[str, Fault]] = {
     "node-frozen": _on_a_node(Cluster.freeze, Cluster.thaw),
     "node-partitioned": _on_a_node(Cluster.part, Cluster.join),
 }
-"""Every kind of `schedules.NODE_KINDS`, as it is done."""
+"""Every kind of `kinds.NODE_KINDS`, as it is done."""
 
 
 async def _chosen(arena: Arena, cluster: Cluster, which: str) -> Member:

@@ -1,4 +1,4 @@
-"""A link that can be made bad: a small TCP proxy in front of the broker."""
+"""A link that can be made bad: a small TCP proxy in front of the broker, or of the database."""
 
 import asyncio
 import contextlib
@@ -56,6 +56,8 @@ class Link:
         self._is_cut = False
         self._latency = 0.0
         self._rate = 0.0
+        self._flows = asyncio.Event()
+        self._flows.set()
 
     def slow(self, *, latency: float, rate: float) -> None:
         """Let everything take its time.
@@ -65,6 +67,10 @@ class Link:
             rate: bytes per second in each direction of each connection.
         """
         self._latency, self._rate = latency, rate
+
+    def stall(self) -> None:
+        """Hold back whatever comes, in both directions; it arrives after `heal`."""
+        self._flows.clear()
 
     def half_open(self, directions: Collection[Direction]) -> None:
         """Swallow what goes that way, without a word: both ends believe in their connection.
@@ -93,6 +99,7 @@ class Link:
         self._is_cut = False
         self._swallowing = set()
         self._latency = self._rate = 0.0
+        self._flows.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
@@ -128,6 +135,7 @@ class Link:
             while data := await reader.read(_CHUNK):
                 if self._latency or self._rate:
                     await asyncio.sleep(self._latency + len(data) / (self._rate or float("inf")))
+                await self._flows.wait()
                 if direction not in connection.swallowed:
                     writer.write(data)
                     await writer.drain()

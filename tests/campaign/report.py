@@ -15,13 +15,15 @@ from tests.campaign.arena import HEARTBEAT
 from tests.campaign.checker import Verdict
 from tests.campaign.crashes import CrashResult
 from tests.campaign.faults import LIMITS
+from tests.campaign.kinds import ALL_KINDS, NODE_KINDS
 from tests.campaign.runs import Run
-from tests.campaign.schedules import ALL_KINDS, NODE_KINDS
 from tests.support.cluster import TICK
 
 Json = dict[str, Any]
 
 PICTURE: Final = "recovery.svg"
+RUNS: Final = "runs.json"
+"""Each schedule and crash; large, and of use only to whoever looks into one of them."""
 CRASH: Final = "crash-matrix"
 """What the recoveries of the crash matrix are called in the picture."""
 _RECOVERY_OF_A_CRASH: Final = 3.0
@@ -76,6 +78,22 @@ class Campaign:
         return [each for verdict in self._verdicts for each in verdict.unknown]
 
     @property
+    def needless(self) -> list[str]:
+        """Each `unknown` whose write never reached an appliance, and which faults met it."""
+
+        def meanwhile(run: Run, unknown: str) -> str:
+            return ", ".join(run.during.get(unknown.partition(": ")[0], [])) or "nothing"
+
+        found = [
+            f"seed {run.seed}, {each}, while {meanwhile(run, each)}"
+            for run in self.runs
+            for each in run.verdict.needless
+        ]
+        return found + [
+            f"crash {each.case}, {why}" for each in self.crashes for why in each.verdict.needless
+        ]
+
+    @property
     def _verdicts(self) -> list[Verdict]:
         return [*(each.verdict for each in self.runs), *(each.verdict for each in self.crashes)]
 
@@ -117,6 +135,8 @@ def write(campaign: Campaign, directory: Path) -> Path:
         if run.failures:
             (directory / f"failed-{run.seed}.txt").write_text(_story(run), "utf-8")
     (directory / "report.json").write_text(json.dumps(as_json(campaign), indent=1) + "\n", "utf-8")
+    runs = json.dumps(runs_as_json(campaign), indent=1)
+    (directory / RUNS).write_text(runs + "\n", "utf-8")
     (directory / PICTURE).write_text(picture(campaign.recoveries), "utf-8")
     page = directory / "report.md"
     page.write_text(markdown(campaign), "utf-8")
@@ -124,7 +144,7 @@ def write(campaign: Campaign, directory: Path) -> Path:
 
 
 def as_json(campaign: Campaign) -> Json:
-    """Everything, in a form for programs; seconds are numbers."""
+    """The summary, in a form for programs; seconds are numbers."""
     return {
         "ok": not campaign.failures,
         "arguments": dict(campaign.arguments),
@@ -135,12 +155,23 @@ def as_json(campaign: Campaign) -> Json:
         "lost": campaign.lost,
         "doubled": campaign.doubled,
         "false": campaign.false,
-        "unknown": {"count": len(campaign.unknown), "reasons": dict(campaign.reasons)},
+        "unknown": {
+            "count": len(campaign.unknown),
+            "reasons": dict(campaign.reasons),
+            "needless": campaign.needless,
+        },
         "failures": campaign.failures,
         "recovery": {
             kind: {"count": len(each), "median": median(each), "longest": max(each)}
             for kind, each in campaign.recoveries.items()
         },
+        "faults": dict(Counter(each.kind for run in campaign.runs for each in run.faults)),
+    }
+
+
+def runs_as_json(campaign: Campaign) -> Json:
+    """Every schedule and every crash, in a form for programs."""
+    return {
         "schedules": [
             {
                 "seed": run.seed,
@@ -150,6 +181,7 @@ def as_json(campaign: Campaign) -> Json:
                 "conclusions": dict(run.conclusions),
                 "faults": [dataclasses.asdict(each) for each in run.faults],
                 "unknown": run.verdict.unknown,
+                "during": run.during,
                 "failures": run.failures,
             }
             for run in campaign.runs
@@ -180,8 +212,9 @@ def markdown(campaign: Campaign) -> str:
         "faults": sum(len(run.faults) for run in campaign.runs),
         "lost": len(campaign.lost),
         "doubled": len(campaign.doubled),
-        "told otherwise than done": len(campaign.false),
+        "false": len(campaign.false),
         "unknown": len(campaign.unknown),
+        "unknown, and no write was sent": len(campaign.needless),
         "failures": len(campaign.failures),
         "took": f"{campaign.seconds / 60:.1f} min",
     }
@@ -197,6 +230,8 @@ def markdown(campaign: Campaign) -> str:
         parts += ["## Failures", *_some(campaign.failures)]
         parts.append("A schedule is run again with `--seed SEED --schedules 1 --no-crashes`.")
     parts += ["## Unknown, and why", _table(("reason", "commands"), campaign.reasons.most_common())]
+    if campaign.needless:
+        parts += ["Those for which no write was sent, one by one:", *_some(campaign.needless)]
     parts += [
         "## Faults and recovery",
         (

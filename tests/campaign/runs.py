@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
@@ -12,12 +13,16 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import best_match
 
 from tests.campaign.arena import Arena
-from tests.campaign.checker import Undecidable, Verdict, Wish, judge, judge_queues
-from tests.campaign.faults import FAULTS, LIMITS, Missed, probe_for
+from tests.campaign.checker import Verdict, Wish, judge, judge_queues
+from tests.campaign.excuses import excuses, not_done
+from tests.campaign.faults import FAULTS, LIMITS, probe_for
+from tests.campaign.inventories import led_to
 from tests.campaign.keeper import WATCHDOG, Told
+from tests.campaign.kinds import ALL_KINDS, CLOCK
 from tests.campaign.nodes import NODE_FAULTS
-from tests.campaign.schedules import ALL_KINDS, SHARED_KINDS, Planned, Schedule
+from tests.campaign.schedules import Planned, Schedule
 from tests.campaign.shared import SHARED_FAULTS
+from tests.campaign.striking import Missed
 from tests.support.eventlog import defects
 from tests.support.workflow import Heard, schema_of
 
@@ -26,12 +31,6 @@ Json = dict[str, Any]
 PATIENCE: Final = 75.0
 """Seconds that a schedule may take, twice that on a cluster, whose nodes take their time to come
 back; what has not ended then counts as lost."""
-_INTERRUPTS: Final = (
-    *("service-killed", "service-frozen", "ledger-corrupt", "clock-stepped"),
-    # Another courier goes on with a write whose lock was lost.
-    *SHARED_KINDS,
-)
-"""What lets the courier miss an answer that was there."""
 _TOUCHES_CONNECTIONS: Final = {"broker", "link", "service"}
 
 
@@ -70,6 +69,7 @@ class Run:
     Attributes:
         commands: different ones, those that show the recovery included.
         messages: how many were published for them.
+        during: what went wrong while a command was under way that ended `unknown`, by its id.
         problems: whatever else must not be: tracebacks, missed limits, faults that were none.
         evidence: for whoever looks into it: the event log about the commands concerned.
     """
@@ -81,6 +81,8 @@ class Run:
     faults: list[Struck] = field(default_factory=list)
     conclusions: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
+    during: dict[str, list[str]] = field(default_factory=dict)
+    began_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     problems: list[str] = field(default_factory=list)
     evidence: list[str] = field(default_factory=list)
 
@@ -99,11 +101,11 @@ async def run(arena: Arena, schedule: Schedule, *, limits: Mapping[str, float] =
     """
     result = Run(schedule.seed)
     before = set(arena.sent), sum(arena.sends.values()), arena.exits
-    if any(each.kind == "clock-stepped" for each in schedule.faults):
+    if any(each.kind in CLOCK for each in schedule.faults):
         await arena.with_clock()
     arena.told_by_couriers()
     patience = PATIENCE if arena.cluster is None else 2 * PATIENCE
-    began = time.monotonic()
+    began, result.began_at = time.monotonic(), datetime.now(UTC)
     try:
         async with asyncio.timeout(patience), asyncio.TaskGroup() as group:
             group.create_task(_send(arena, schedule, began))
@@ -131,7 +133,7 @@ async def run(arena: Arena, schedule: Schedule, *, limits: Mapping[str, float] =
 async def _send(arena: Arena, schedule: Schedule, began: float) -> None:
     for sending in schedule.sendings:
         await _at(began, sending.at)
-        await arena.publish(sending.wish, timed=sending.timed)
+        await arena.publish(sending.wish, timed=sending.timed, expires_in=sending.expires_in)
 
 
 async def _strike(arena: Arena, planned: Planned, began: float, result: Run) -> None:
@@ -159,26 +161,6 @@ async def _at(began: float, seconds: float) -> None:
     await asyncio.sleep(max(0.0, began + seconds - time.monotonic()))
 
 
-def excuses(schedule: Schedule) -> Undecidable:
-    """Say what keeps the courier from knowing what became of a licence command."""
-    kinds = {each.kind for each in schedule.faults}
-    on = {
-        each.variant: each.kind
-        for each in schedule.faults
-        if ALL_KINDS[each.kind].on == "appliance"
-    }
-
-    def excuse(wish: Wish) -> str | None:
-        if "ledger-corrupt" in kinds:
-            return "ledger-corrupt: what it knew is gone"
-        if not wish.type.startswith("courier.apply-voice-license."):
-            return None  # its balance can be read
-        why = on.get(wish.appliance) or next((each for each in _INTERRUPTS if each in kinds), None)
-        return f"{why}: nobody can read back what an apply did" if why else None
-
-    return excuse
-
-
 async def _judge(
     arena: Arena, schedule: Schedule, sent: list[Wish], left: dict[str, int], result: Run
 ) -> None:
@@ -187,7 +169,14 @@ async def _judge(
     heard = [each for wish in sent for each in _first_told(arena.told(wish.id), lost=lost)]
     strange = list(arena.told("None"))
     books = _of_these(await arena.books(), sent, arena.sent.values())
-    result.verdict = judge(sent, [*heard, *strange], books, undecidable=excuses(schedule))
+    result.verdict = judge(
+        sent,
+        [*heard, *strange],
+        books,
+        undecidable=excuses(schedule),
+        boxes=lambda name: {name}.union(*(led_to(name, each) for each in schedule.faults)),
+        ledger_lost=lost,
+    )
     result.verdict += judge_queues((), (), left, ())
     if parked := arena.parked():
         result.problems.append(f"{parked} messages are parked, and none was malformed")
@@ -196,7 +185,22 @@ async def _judge(
         result.problems += [fault for each in told if (fault := _against_contract(each))]
         if told and told[0].event["type"].endswith("finished.v1"):
             result.conclusions[told[0].data["conclusion"]] += 1
-            result.problems += _not_done(wish, told[0], schedule)
+            result.problems += not_done(wish, told[0], schedule)
+            if told[0].data["conclusion"] == "unknown":
+                result.during[wish.id] = _struck_during(result, told[0])
+
+
+def _struck_during(result: Run, told: Heard) -> list[str]:
+    """Name the faults between a command's first receipt and its result, by the courier's clock."""
+    began, ended = (
+        (datetime.fromisoformat(told.data[when]) - result.began_at).total_seconds()
+        for when in ("started_at", "finished_at")
+    )
+    return [
+        f"{each.kind} {each.variant}".strip()
+        for each in result.faults
+        if each.kind in CLOCK or (each.began < ended + 1 and each.over > began - 1)
+    ]
 
 
 def _first_told(told: list[Heard], *, lost: bool) -> list[Heard]:
@@ -217,21 +221,6 @@ def _against_contract(told: Heard) -> str | None:
 @cache
 def _contract(event_type: str) -> Draft202012Validator:
     return schema_of(event_type)
-
-
-def _not_done(wish: Wish, told: Heard, schedule: Schedule) -> list[str]:
-    """Look whether a command may have ended without having been done."""
-    if told.data["conclusion"] in {"succeeded", "unknown"}:
-        return []
-    why, code = f"{wish.id}: {told.data['conclusion']}", told.data["error"]["code"]
-    stepped = any(each.kind == "clock-stepped" for each in schedule.faults)
-    if code == "expired":
-        return [] if stepped else [f"{why}, expired, and its time was not over"]
-    if wish.key is None:
-        return [] if stepped else [f"{why}, {code}: a query goes on until it succeeds"]
-    touched = {*_INTERRUPTS} & {each.kind for each in schedule.faults}
-    touched |= {each.kind for each in schedule.faults if each.on == wish.appliance}
-    return [] if touched else [f"{why}, {code}, and nothing kept it from succeeding"]
 
 
 def _of_these(books: dict[str, Json], sent: Iterable[Wish], all_sent: Iterable[Wish]) -> Json:

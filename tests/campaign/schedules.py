@@ -12,23 +12,30 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tests.campaign.checker import Wish
+from tests.campaign.kinds import (
+    ALL_KINDS,
+    BESIDE_NODES,
+    CHEAP,
+    COMMANDS,
+    DECK,
+    IN_A_FILE,
+    NODE_DECK,
+    NODES,
+    SHARED_DECK,
+    SMS,
+    VOICE,
+)
 from tests.support.workflow import command
 
 Json = dict[str, Any]
 
-SMS: Final = ("fac-1", "fac-2", "fac-3")
-VOICE: Final = ("fvc-1", "fvc-2")
-QUIET: Final = "fac-3"
-"""The appliance that always works: there it shows whether the courier does."""
-COMMANDS: Final = (
-    "query-sms-balance",
-    "activate-sms-license",
-    "query-devices",
-    "apply-voice-license",
-    "query-appliance-status",
-)
-QUEUES: Final = tuple(f"courier.{name}" for name in COMMANDS)
 _REPEATED: Final = 0.05
+_DUPLICATED: Final = 0.15
+_AT_ONCE: Final = 0.5
+_LATEST: Final = 4.0
+"""Seconds after which a duplicate comes: those of a retry included."""
+_EXPIRING: Final = 0.1
+_SHORTEST, _LONGEST = 2.0, 8.0
 _TIMED: Final = 0.5
 _STREAMED: Final = 0.5
 _FASTEST: Final = 1.0
@@ -38,107 +45,11 @@ _MOST_FAULTS: Final = 3
 
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of fault, as schedules know it.
-
-    Attributes:
-        cards: how often it is in the deck; every card is drawn as often as any other.
-        seconds: how long it may last, at least and at most.
-        variants: the ways in which it happens.
-        on: what it happens to; of two faults on one thing the second waits for the first.
-        alone: nothing else goes wrong in its schedule, and no command is sent twice: a repeat
-            cannot be known for what it is when the ledger was lost.
-    """
-
-    cards: int = 1
-    seconds: tuple[float, float] = (0.0, 0.0)
-    variants: tuple[str, ...] = ("",)
-    on: str = "appliance"
-    alone: bool = False
-
-
-KINDS: Final[dict[str, Kind]] = {
-    "service-killed": Kind(1, (0.0, 1.0), on="service"),
-    "service-frozen": Kind(1, (7.0, 8.0), on="service"),
-    "broker-killed": Kind(1, (0.0, 1.0), on="broker"),
-    # The courier gives a silent broker up after (heartbeat + 1) * 3 seconds.
-    "broker-frozen": Kind(1, (9.5, 11.0), on="broker"),
-    "connections-closed": Kind(
-        1, (0.0, 0.0), ("all", "consuming", "publishing", "quarantine"), on="broker"
-    ),
-    "memory-alarm": Kind(1, (1.0, 5.0), on="broker"),
-    "broker-killed-in-alarm": Kind(1, (1.0, 3.0), on="broker"),
-    "queue-deleted": Kind(1, (0.0, 0.0), QUEUES, on="broker"),
-    "consumer-cancelled": Kind(
-        1,
-        (0.0, 0.0),
-        tuple(
-            f"{how} {queue}"
-            for how in ("told", "channel-closed", "silently")
-            for queue in (*QUEUES, "courier.quarantine")
-        ),
-        on="broker",
-    ),
-    "link-slow": Kind(1, (2.0, 5.0), on="link"),
-    "link-half-open": Kind(1, (3.0, 10.0), ("to-broker", "to-courier", "both"), on="link"),
-    "link-cut": Kind(1, (0.2, 3.0), on="link"),
-    "ledger-locked": Kind(1, (0.5, 6.0), on="service"),
-    "ledger-full": Kind(1, (0.5, 4.0), on="service"),
-    "ledger-corrupt": Kind(1, (0.0, 0.0), ("header", "pages"), on="service", alone=True),
-    "clock-stepped": Kind(1, (0.5, 2.0), ("+3600", "-3600", "+7", "-7"), on="service"),
-    "answers-lost": Kind(1, (1.0, 3.0), (*SMS[:2], *VOICE)),
-    "appliance-resets": Kind(1, (1.0, 3.0), (*SMS[:2], *VOICE)),
-    "appliance-unavailable": Kind(1, (1.0, 3.0), (*SMS[:2], *VOICE)),
-    "appliance-off": Kind(1, (0.5, 3.0), (*SMS[:2], *VOICE)),
-    "sessions-expired": Kind(1, (0.5, 2.0), VOICE),
-}
-"""Every kind of fault by its name."""
-
-NODES: Final = ("leading", "connected", "another")
-"""Which node of a cluster: that of most queues' leaders, the courier's, or neither of them."""
-NODE_KINDS: Final[dict[str, Kind]] = {
-    "node-killed": Kind(1, (0.0, 3.0), NODES, on="broker"),
-    "node-stopped": Kind(1, (0.0, 3.0), NODES, on="broker"),
-    # Longer than it takes the other nodes, and then the courier, to give it up.
-    "node-frozen": Kind(1, (13.0, 16.0), NODES, on="broker"),
-    "node-partitioned": Kind(1, (9.0, 13.0), NODES, on="broker"),
-}
-"""What happens to one node of a cluster."""
-SHARED_KINDS: Final[dict[str, Kind]] = {
-    # Longer than the broker waits for a heartbeat, and than a write is read back for.
-    "service-unlocked": Kind(3, (7.0, 10.0), on="service"),
-    "database-killed": Kind(2, (0.0, 2.0), on="ledger"),
-    # A statement is given up after ten seconds.
-    "database-frozen": Kind(2, (2.0, 14.0), on="ledger"),
-    "database-sessions-ended": Kind(2, (0.0, 1.5), on="ledger"),
-}
-"""What happens to several couriers with one ledger."""
-ALL_KINDS: Final = KINDS | NODE_KINDS | SHARED_KINDS
-_IN_A_FILE: Final = frozenset({"ledger-locked", "ledger-full", "ledger-corrupt"})
-SHARED_DECK: Final = (
-    *(name for name, kind in SHARED_KINDS.items() for _ in range(kind.cards)),
-    *("service-killed", "service-killed", "service-frozen", "service-frozen"),
-    *(name for name in KINDS if name not in _IN_A_FILE),
-)
-NODE_DECK: Final = tuple(NODE_KINDS)
-BESIDE_NODES: Final = (
-    *("node-killed", "node-stopped", "connections-closed", "service-killed", "service-killed"),
-    *("ledger-locked", "answers-lost", "appliance-resets", "appliance-off", "sessions-expired"),
-)
-"""What also happens in schedules of a cluster."""
-
-DECK: Final = tuple(name for name, kind in KINDS.items() for _ in range(kind.cards))
-"""The first fault of a schedule comes from here, in this order: none is drawn too seldom."""
-CHEAP: Final = tuple(name for name in DECK if KINDS[name].seconds[1] < 7 and not KINDS[name].alone)
-"""Further faults come from here: what takes ten seconds does so once in a schedule."""
-
-
-@dataclass(frozen=True)
 class Planned:
     """A fault to come.
 
     Attributes:
-        kind: a name of `KINDS`.
+        kind: a name of `kinds.ALL_KINDS`.
         at: seconds after the schedule's beginning.
         seconds: how long it lasts.
         variant: one of the kind's.
@@ -164,11 +75,13 @@ class Sending:
 
     Attributes:
         timed: it says when it was sent, which a command may, but need not.
+        expires_in: seconds after its sending at which its time is over; None if it does not say.
     """
 
     at: float
     wish: Wish
     timed: bool
+    expires_in: float | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +120,7 @@ def draw(
     """
     dice = random.Random(seed)  # noqa: S311  # dice, no secret
     cards = NODE_DECK if cluster else DECK if replicas == 1 else SHARED_DECK
-    without = {*without, *(_IN_A_FILE if replicas > 1 else ())}
+    without = {*without, *(IN_A_FILE if replicas > 1 else ())}
     deck = [each for each in cards if each not in without]
     first = only or deck[seed % len(deck)]
     kinds = [first]
@@ -216,6 +129,7 @@ def draw(
         beside = BESIDE_NODES if cluster else CHEAP
         if replicas > 1:
             beside += ("database-killed", "database-sessions-ended", "service-killed")
+            beside += ("database-slow", "database-stalled")
         cheap = [each for each in beside if each not in without]
         kinds += dice.choices(cheap, k=dice.choices(range(_MOST_FAULTS), (3, 5, 2))[0])
     length = dice.uniform(_FASTEST, _SLOWEST)
@@ -225,7 +139,12 @@ def draw(
         struck[0] = replace(struck[0], variant=NODES[seed // len(deck) % len(NODES)])
     faults = sorted(struck, key=lambda each: each.at)
     repeated = 0.0 if ALL_KINDS[first].alone else _REPEATED
-    sendings = _sendings(dice, seed, commands, length, repeated)
+    sendings = list(_sendings(dice, seed, commands, length, repeated))
+    # Further dice: what is drawn here changes nothing of what was drawn before.
+    further = random.Random(f"further {seed}")  # noqa: S311  # dice, no secret
+    sendings = _some_expiring(further, sendings)
+    if replicas > 1:
+        sendings = sorted([*sendings, *_duplicates(further, sendings)], key=lambda each: each.at)
     return Schedule(seed, tuple(sendings), tuple(faults))
 
 
@@ -250,6 +169,24 @@ def _sendings(
         else:
             made.append(wish := _wish(dice, seed, number))
         yield Sending(round(at, 3), wish, dice.random() < _TIMED)
+
+
+def _some_expiring(dice: random.Random, sendings: list[Sending]) -> list[Sending]:
+    """Give some commands little time; a copy says what the first one says."""
+    ends = {
+        each.wish.id: round(dice.uniform(_SHORTEST, _LONGEST), 3)
+        for each in sendings
+        if dice.random() < _EXPIRING
+    }
+    return [replace(each, expires_in=ends.get(each.wish.id)) for each in sendings]
+
+
+def _duplicates(dice: random.Random, sendings: list[Sending]) -> Iterator[Sending]:
+    """Send some commands twice: several couriers have one at once, or one after the other."""
+    for each in sendings:
+        if dice.random() < _DUPLICATED:
+            later = 0.0 if dice.random() < _AT_ONCE else dice.uniform(0.0, _LATEST)
+            yield replace(each, at=round(each.at + later, 3))
 
 
 def _wish(dice: random.Random, seed: int, number: int) -> Wish:

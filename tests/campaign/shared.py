@@ -5,8 +5,9 @@ import time
 from typing import Final
 
 from tests.campaign.arena import Arena
-from tests.campaign.faults import Fault, Healed
+from tests.campaign.rivals import rival_database
 from tests.campaign.schedules import Planned
+from tests.campaign.striking import Fault, Healed
 
 
 async def _service_unlocked(arena: Arena, planned: Planned, healed: Healed) -> None:
@@ -44,10 +45,32 @@ async def _sessions_ended(arena: Arena, planned: Planned, healed: Healed) -> Non
     healed()
 
 
+async def _database_slow(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """Every answer takes some milliseconds."""
+    assert arena.database is not None, "there is one courier"
+    # The link delays each way.
+    arena.database.link.slow(latency=int(planned.variant) / 2000, rate=0)
+    await asyncio.sleep(planned.seconds)
+    arena.database.link.heal()
+    healed()
+
+
+async def _database_stalled(arena: Arena, planned: Planned, healed: Healed) -> None:
+    """Nothing arrives for some seconds, in either direction; then all of it does."""
+    assert arena.database is not None, "there is one courier"
+    arena.database.link.stall()
+    await asyncio.sleep(planned.seconds)
+    arena.database.link.heal()
+    healed()
+
+
 SHARED_FAULTS: Final[dict[str, Fault]] = {
     "service-unlocked": _service_unlocked,
     "database-killed": _database_killed,
     "database-frozen": _database_frozen,
     "database-sessions-ended": _sessions_ended,
+    "database-slow": _database_slow,
+    "database-stalled": _database_stalled,
+    "rival-database": rival_database,
 }
-"""Every kind of `schedules.SHARED_KINDS`, as it is done."""
+"""Every kind of `kinds.SHARED_KINDS`, as it is done."""

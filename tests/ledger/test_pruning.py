@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.ledger import Entry, Ledger
+from service.ledger import Entry, Ledger, moment
 from service.ledger import postgres as postgres_module
 from service.ledger.postgres import PostgresLedger
 from service.ledger.sqlite import SqliteLedger
@@ -139,6 +139,20 @@ def cut(real: Callable[..., Any], statements: int) -> Callable[..., Any]:
         return result
 
     return run
+
+
+async def test_a_write_of_today_is_not_pruned_whatever_the_clock_was(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result says 900 days ago: the courier's clock was wrong until it was set right."""
+    monkeypatch.setattr(moment, "now", lambda: LONG_AGO)
+    intent = await ledger.intend(FIRST, BEFORE, ORIGIN)
+    await ledger.conclude(FIRST, told(at=LONG_AGO), intent)
+    monkeypatch.undo()
+    await ended(ledger, "old", LONG_AGO - DAY)
+    assert 1 == await ledger.forget(now() - 400 * DAY)
+    assert await ledger.find(FIRST.key)
+    assert LONG_AGO - DAY == await guard(ledger)
 
 
 async def test_what_one_replica_pruned_the_others_know_at_their_next_look(

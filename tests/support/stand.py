@@ -139,6 +139,11 @@ class Appliances:
         async with http.visit(self.control) as client:
             return dict((await client.get(f"/books/{name}")).raise_for_status().json())
 
+    async def switches(self, name: str) -> Json:
+        """Say how its switches stand."""
+        async with http.visit(self.control) as client:
+            return dict((await client.get(f"/switches/{name}")).raise_for_status().json())
+
     async def fault(self, name: str, **rule: object) -> None:
         await self.order("POST", f"/faults/{name}", rule)
 

@@ -113,7 +113,7 @@ BADLY: dict[str, tuple[str, list[Wish], list[Heard], dict[str, Json]]] = {
     "no end, though it was done": ("lost", [SMS], [], books(licence(1))),
     "no end of what is malformed": ("lost", [BROKEN], [], books()),
     "finished and rejected": ("doubled", [SMS], [ADDED, rejected(SMS)], books(licence(1))),
-    "told differently": ("doubled", [SMS], [ADDED, finished(SMS, added_sms=100, at=2)], books()),
+    "told differently": ("false", [SMS], [ADDED, finished(SMS, added_sms=100, at=2)], books()),
     "spent twice": ("doubled", [SMS], [ADDED], books(licence(1), licence(1))),
     "sent twice": ("doubled", [SMS], [ADDED], books(licence(1), posts=[licence(1)] * 2)),
     "applied twice": ("doubled", [VOICE], [finished(VOICE)], voice_books(2)),

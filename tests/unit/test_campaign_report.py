@@ -45,7 +45,7 @@ def test_a_clean_campaign_says_so_in_figures(tmp_path: Path) -> None:
     assert (True, [], [], []) == (told["ok"], told["lost"], told["doubled"], told["failures"])
     assert (48, 51) == (told["commands"], told["messages"])
     assert "Nothing that must not be was found." in page.read_text()
-    assert {"report.json", "report.md", "recovery.svg"} == {
+    assert {"report.json", "report.md", "runs.json", "recovery.svg"} == {
         each.name for each in tmp_path.iterdir()
     }
 
@@ -63,8 +63,23 @@ def test_a_failed_schedule_can_be_looked_into(tmp_path: Path) -> None:
 def test_unknowns_are_counted_by_their_reason() -> None:
     """And a reason is no failure."""
     told = as_json(campaign(GOOD))
-    assert {"count": 1, "reasons": {"service-killed: nobody knows": 1}} == told["unknown"]
+    reasons = {"service-killed: nobody knows": 1}
+    assert {"count": 1, "reasons": reasons, "needless": []} == told["unknown"]
     assert told["ok"]
+
+
+def test_a_needless_unknown_is_explained_by_what_went_wrong_meanwhile() -> None:
+    """Each on a line of its own: the command, the reason and the faults that met it."""
+    why = "a-1: clock-leapt: too old"
+    run = Run(
+        7,
+        verdict=Verdict(unknown=(why,), needless=(why,)),
+        during={"a-1": ["clock-leapt +43200000", "broker-killed"]},
+    )
+    explained = f"seed 7, {why}, while clock-leapt +43200000, broker-killed"
+    assert [explained] == as_json(campaign(run))["unknown"]["needless"]
+    assert f"- {explained}" in markdown(campaign(run))
+    assert "| unknown, and no write was sent | 1 |" in markdown(campaign(run))
 
 
 def test_an_unknown_without_a_reason_is_a_failure() -> None:

@@ -3,10 +3,9 @@
 from collections import Counter
 
 from tests.campaign.__main__ import SCHEDULES, SEED
+from tests.campaign.excuses import excuses
 from tests.campaign.faults import FAULTS, LIMITS, PROBES, probe_for
-from tests.campaign.nodes import NODE_FAULTS
-from tests.campaign.runs import Run, Struck, excuses, measure
-from tests.campaign.schedules import (
+from tests.campaign.kinds import (
     ALL_KINDS,
     BESIDE_NODES,
     DECK,
@@ -18,11 +17,10 @@ from tests.campaign.schedules import (
     SHARED_KINDS,
     SMS,
     VOICE,
-    Planned,
-    Schedule,
-    draw,
-    wish,
 )
+from tests.campaign.nodes import NODE_FAULTS
+from tests.campaign.runs import Run, Struck, measure
+from tests.campaign.schedules import Planned, Schedule, draw, wish
 from tests.campaign.shared import SHARED_FAULTS
 
 ALL = [draw(seed, 50) for seed in range(SEED, SEED + SCHEDULES)]
@@ -57,7 +55,7 @@ def test_every_kind_of_fault_has_somebody_who_makes_it() -> None:
 
 def test_couriers_that_share_a_ledger_meet_what_happens_to_that() -> None:
     """And nothing that happens to a file; each kind often."""
-    shared = [draw(seed, 10, replicas=3) for seed in range(150)]
+    shared = [draw(seed, 10, replicas=3) for seed in range(200)]
     times = Counter(fault.kind for schedule in shared for fault in schedule.faults)
     assert {*FAULTS, *SHARED_FAULTS} - {"ledger-locked", "ledger-full", "ledger-corrupt"} == set(
         times
