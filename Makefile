@@ -11,7 +11,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --no-input
 INSTALL_LOCKED := sh deploy/install-locked.sh '$(PIP)'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test test-debian13 image coverage soak campaign bench bench-guard \
+.PHONY: help setup install demo test test-debian13 image coverage soak campaign model bench bench-guard \
   check lint dashboard contracts contracts-check requirements sbom licences audit fuzz clean
 
 help:
@@ -31,6 +31,7 @@ help:
 	@echo 'make lint          ruff, mypy, the direction of imports, declared dependencies,'
 	@echo '                   contracts-check'
 	@echo 'make check         lint and test: what must be green'
+	@echo 'make model         the rules of the promise explored to the end; ten minutes, tests/model/report'
 	@echo 'make dashboard     deploy/grafana/courier.json anew, from deploy/metrics.yaml'
 	@echo 'make contracts     contracts/asyncapi.yaml and the page of /docs anew, from the contracts'
 	@echo 'make contracts-check   whether they keep what their last published version promised'
@@ -83,6 +84,10 @@ image:
 coverage: $(STAMP)
 	@$(BIN)/coverage erase
 	@$(PYTEST) --cov --cov-report=term-missing:skip-covered
+
+# On one core, without the service.
+model: $(STAMP)
+	@$(BIN)/python -m tests.model
 
 # COURIER_SOAK_COMMANDS and COURIER_SOAK_SEED choose another run.
 soak: $(STAMP)

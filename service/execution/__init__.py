@@ -4,6 +4,7 @@
 - `received`: what a delivery brings, and what it may be told: the event, or to come back later.
 - `ending`: how a command ends, stored before it is told.
 - `plans`: which handler, port and result belong to which command.
+- `fence`: what must be true until a write's first byte is sent.
 - `horizon`: which commands may be older than what the ledger knows.
 - `intent`: the ledger as a handler sees it; `pages`: whoever asked, as it sees them.
 - `line`: the order of licence writes at each appliance; `delays`: when one comes back.
@@ -12,7 +13,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass, field
@@ -23,6 +23,7 @@ from service.appliances.visit import current_visit, visit
 from service.errors import Code, CommandError, Reason, Refused, Rejection, Waiting
 from service.execution.delays import Delays, delayed
 from service.execution.ending import Endings, internal_error, out_of_time, undetermined
+from service.execution.fence import write_fence
 from service.execution.horizon import LedgerHorizon
 from service.execution.intent import LedgerIntent
 from service.execution.line import Lines
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from service.appliances.inventory import Inventory
     from service.appliances.visit import Visit
-    from service.execution.horizon import VirtualHostHold
+    from service.execution.fence import VirtualHostHold
     from service.execution.line import Turn
     from service.execution.plans import Plan
     from service.ledger import Entry, Ledger
@@ -267,11 +268,8 @@ class Execution:
             if command.key not in open_intents:
                 intent.lapse()
             raise IntentOpen(name)
-        if not self._hold.is_held:
-            raise Waiting(Code.BUSY, "the virtual host is not held for this ledger at the moment")
+        run.visit.write_age = write_fence(intent, right, self._hold)
         intent.is_owned = True
-        hold = self._hold
-        run.visit.write_age = lambda: intent.age if right.stands and hold.is_held else math.inf
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""

@@ -8,13 +8,14 @@ that may have been run before, is never run on a guess.
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from service.messages.wire import now
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from service.execution.fence import VirtualHostHold
     from service.execution.plans import Plan
     from service.execution.received import Received
     from service.ledger import Entry, Ledger
@@ -25,21 +26,6 @@ _KEPT = timedelta(days=29)
 """Every ledger keeps results for longer: the shortest `COURIER_LEDGER_RETENTION` is 30 days."""
 _TAKEOVER_LASTS = timedelta(hours=1)
 """How long after a takeover a redelivered command without any time counts as older than that."""
-
-
-class VirtualHostHold(Protocol):
-    """The hold of a ledger on its virtual host; see `service.topology.ledger_hold`.
-
-    Attributes:
-        taken_over_at: when another ledger's hold ended and this one's began; None if none did.
-    """
-
-    taken_over_at: datetime | None
-
-    @property
-    def is_held(self) -> bool:
-        """Tell whether no other ledger can serve the virtual host at this moment."""
-        ...
 
 
 class LedgerHorizon:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _SELECT = f"""
-SELECT source, id, type, digest, appliance, correlation_id, traceparent,
+SELECT source, id, type, content_digest AS digest, appliance, correlation_id, traceparent,
     intended_at, boot, uptime, before, answer, origin, writer, withdrawn_at, concluded_at,
     conclusion, data, verdict, note, settled_by, settled_at, {AGE}
 FROM courier_commands

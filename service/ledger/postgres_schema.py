@@ -42,7 +42,7 @@ CREATE TABLE courier_commands (
     source TEXT NOT NULL,
     id TEXT NOT NULL,
     type TEXT NOT NULL,
-    digest TEXT NOT NULL,
+    content_digest TEXT NOT NULL,
     appliance TEXT NOT NULL,
     correlation_id TEXT,
     traceparent TEXT,
@@ -76,13 +76,15 @@ _UPGRADES = {
     1: f"""
 ALTER TABLE courier_ledger ADD COLUMN identity UUID, ADD COLUMN pruned_before TIMESTAMPTZ;
 UPDATE courier_ledger SET identity = {_IDENTITY};
+ALTER TABLE courier_commands RENAME COLUMN digest TO content_digest;
 ALTER TABLE courier_commands ADD COLUMN origin TEXT, ADD COLUMN boot TEXT,
     ADD COLUMN uptime DOUBLE PRECISION, ADD COLUMN withdrawn_at TIMESTAMPTZ;
 DROP INDEX courier_one_open_intent;
 {_OPEN_INTENTS}
 """,  # noqa: S608  no value stands in it
 }
-"""From each schema to the next one."""
+"""From each schema to the next one. The new name of a column stops an older courier that had no
+connection during the upgrade: its statements fail."""
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('courier ledger', 0))"
 _THERE = "SELECT to_regclass('courier_ledger') IS NOT NULL"
 _ABOUT = "SELECT * FROM courier_ledger"

@@ -8,7 +8,7 @@ AGE: Final = "extract(epoch FROM clock_timestamp() - intended_at)::float8 AS age
 """Seconds since an intent was recorded, by the server's clock."""
 # One row, always: what was pruned is known even of a command that is not.
 FIND: Final = f"""
-SELECT digest, intended_at, boot, uptime, before, answer, origin, writer,
+SELECT content_digest AS digest, intended_at, boot, uptime, before, answer, origin, writer,
     concluded_at, conclusion, data, pruned_before, {AGE}
 FROM courier_ledger LEFT JOIN courier_commands ON source = $1 AND id = $2
 """  # noqa: S608  no value stands in it
@@ -27,8 +27,8 @@ WITH again AS (
         )
     RETURNING intended_at
 ), first AS (
-    INSERT INTO courier_commands (source, id, type, digest, appliance, correlation_id, traceparent,
-        intended_at, before, writer, origin, boot, uptime)
+    INSERT INTO courier_commands (source, id, type, content_digest, appliance, correlation_id,
+        traceparent, intended_at, before, writer, origin, boot, uptime)
     VALUES ($1, $2, $3, $4, $5, $6, $7, clock_timestamp(), $8, $9, $10, $11, $12)
     ON CONFLICT DO NOTHING RETURNING intended_at
 )
@@ -50,8 +50,8 @@ WHERE source = $1 AND id = $2 AND concluded_at IS NULL AND writer = $3
 """
 # A result closes the intent that its author knows ($11), and no other one.
 CONCLUDE: Final = """
-INSERT INTO courier_commands AS known (source, id, type, digest, appliance, correlation_id,
-    traceparent, concluded_at, conclusion, data)
+INSERT INTO courier_commands AS known (source, id, type, content_digest, appliance,
+    correlation_id, traceparent, concluded_at, conclusion, data)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 ON CONFLICT (source, id) DO UPDATE SET
     concluded_at = excluded.concluded_at, conclusion = excluded.conclusion, data = excluded.data

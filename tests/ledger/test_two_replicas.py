@@ -111,3 +111,24 @@ async def test_two_names_of_one_appliance_are_not_written_by_two_replicas_at_onc
     one.go.set()
     assert "added" == told(await writing)["effect"]
     assert "added" == told(await second.settle(received(renamed)))["effect"]
+
+
+@pytest.mark.parametrize("recovery_ttl", [86400.0, 0.0])
+async def test_an_intent_is_not_closed_while_another_replica_writes_for_it(
+    replicas: Replicas, recovery_ttl: float
+) -> None:
+    """Neither when a poison message is given up, nor when the time to read back is over."""
+    one = Slow()
+    writing = asyncio.create_task(executing(replicas[0], one).settle(received()))
+    await one.begun.wait()
+    second = executing(replicas[1], FakeFac(), recovery_ttl=recovery_ttl)
+    redelivered = received(redelivered=True)
+    ending = second.settle if recovery_ttl == 0 else second.give_up
+
+    end = await ending(redelivered)
+
+    assert isinstance(end, Retry)
+    assert end.intent
+    one.go.set()
+    assert "succeeded" == told(await writing)["conclusion"]
+    assert "succeeded" == told(await second.give_up(redelivered))["conclusion"]

@@ -39,6 +39,12 @@ OLDER: Final = """
 SELECT count(*) FROM pg_stat_activity
 WHERE datname = current_database() AND application_name = $1
 """
+FIND_1: Final = "SELECT digest, intended_at FROM courier_commands WHERE source = 's' AND id = 'c-1'"
+CONCLUDE_1: Final = """
+INSERT INTO courier_commands (source, id, type, digest, appliance, concluded_at, conclusion, data)
+VALUES ('/portal', 'c-1', 't', 'd', 'fac-1', now(), 'failed', '')
+ON CONFLICT (source, id) DO UPDATE SET concluded_at = excluded.concluded_at
+"""
 
 
 def shape(place: Postgres) -> Sequence[str]:
@@ -227,3 +233,16 @@ async def test_a_tool_leaves_an_older_ledger_as_it_is(database: Postgres) -> Non
     with pytest.raises(ConfigurationError, match="older courier; start `courier serve` once"):
         await asyncio.to_thread(look)
     assert (1, before) == (version_of(database), shape(database))
+
+
+async def test_the_statements_of_an_older_courier_do_nothing_after_the_upgrade(
+    database: Postgres,
+) -> None:
+    """It may have been connected to nothing during the upgrade: then nobody could refuse it."""
+    await old_ledger(database)
+    await (await PostgresLedger.open(database)).close()
+    older = await asyncpg.connect(database.url.get_secret_value())
+    for statement in (FIND_1, CONCLUDE_1):
+        with pytest.raises(asyncpg.UndefinedColumnError, match="digest"):
+            await older.execute(statement)
+    await older.close()

@@ -37,7 +37,9 @@ def fault_steps(model: Model, world: World) -> Iterator[Step]:
                 left.remove(message)
                 after = queued(spent._replace(queue=tuple(left)), message._replace(limit=True))
                 yield Step(
-                    f"a message of {message.command} has used up its deliveries", True, after
+                    f"a message of command {'XY'[message.command]} has used up its deliveries",
+                    True,
+                    after,
                 )
     if "clock" in allowed and not world.jumped:
         replicas = tuple(each._replace(stepped=True) for each in world.replicas)

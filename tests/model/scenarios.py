@@ -112,6 +112,7 @@ SWAP: Final = Scenario(
 TWO_LEDGERS: Final = Scenario(
     "two-ledgers", ledgers=(0, 1), allowed=_faults("ack"), identities=True, apply=True
 )
+TWO_LEDGERS_LATER: Final = replace(TWO_LEDGERS, name="two-ledgers-sms", apply=False, expires=True)
 ADOPTION: Final = Scenario(
     "adoption",
     ledgers=(0, 1),
@@ -129,7 +130,15 @@ RESTORE_TWO: Final = Scenario(
 PRUNE: Final = Scenario(
     "prune", apply=True, queue=(0,), allowed=_faults("clock", "ack", "crash"), faults=3, ages=True
 )
+CLOCK: Final = replace(PRUNE, name="clock", ages=False)
 PRUNE_TWO: Final = Scenario("prune-two", apply=True, allowed=_faults("clock"), ages=True)
+
+WITHDRAWN: Final = Scenario("withdrawn", apply=True, allowed=_faults("unreachable"))
+FENCE: Final = Scenario("fence", allowed=_faults("lock", "statement"), faults=2)
+FENCE_APPLY: Final = replace(FENCE, name="fence-apply", apply=True)
+LIMIT: Final = Scenario(
+    "delivery-limit", apply=True, allowed=_faults("reconnect", "limit"), faults=2
+)
 
 SCENARIOS: Final = (
     SMS,
@@ -148,4 +157,8 @@ SCENARIOS: Final = (
     RESTORE_TWO,
     PRUNE,
     PRUNE_TWO,
+    WITHDRAWN,
+    FENCE,
+    FENCE_APPLY,
+    LIMIT,
 )

@@ -71,6 +71,8 @@ class _Seen:
     sources: array[int] = field(default_factory=lambda: array("l"))
     targets: array[int] = field(default_factory=lambda: array("l"))
 
+    transitions: int = 0
+
     def add(self, world: World, parent: int) -> int:
         """Number a state; return its number, new or not."""
         number = self.numbers.setdefault(world, len(self.worlds))
@@ -143,7 +145,12 @@ def _without_intent(world: World, command: int, row: Row | None) -> Row | None:
 
 
 def explore(
-    rules: Rules, scenario: Scenario, *, depth: int | None = None, endings: bool = True
+    rules: Rules,
+    scenario: Scenario,
+    *,
+    depth: int | None = None,
+    endings: bool = True,
+    wanted: str = "",
 ) -> Found:
     """Explore every order of steps within a scenario's bounds.
 
@@ -152,43 +159,51 @@ def explore(
         scenario: the bounds.
         depth: steps at most; None for all.
         endings: also look for states from which no end can be reached without a fault.
+        wanted: stop at an invariant of this name only, and pass over all others.
     """
     began = time.perf_counter()
     model, seen = Model(rules, scenario), _Seen()
     seen.add(canonical(start(model)), -1)
-    transitions, level, border = 0, 0, 0
+    level, border = 0, 0
     while border < len(seen.worlds) and (depth is None or level < depth):
         level, first, border = level + 1, border, len(seen.worlds)
         for number in range(first, border):
-            world = seen.worlds[number]
-            for _, is_fault, after in steps(model, world):
-                transitions += 1
-                target = seen.add(canonical(after), number)
-                if endings and not is_fault:
-                    seen.sources.append(number)
-                    seen.targets.append(target)
-                if target >= border and (found := broken(model, after)):
-                    trace = _trace(model, seen, target)
-                    return _found(found, trace, seen, transitions, level, began)
+            if found := _expand(model, seen, number, wanted, endings=endings):
+                return _found(*found, seen, level, began)
     is_whole = border == len(seen.worlds)
     if endings and is_whole and (stuck := _stuck(seen)) is not None:
-        why = "from here no end can be reached"
-        return _found(why, _trace(model, seen, stuck), seen, transitions, level, began)
-    return _found("", (), seen, transitions, level, began, is_whole=is_whole)
+        trace = _trace(model, seen, stuck)
+        return _found("from here no end can be reached", trace, seen, level, began)
+    return _found("", (), seen, level, began, is_whole=is_whole)
+
+
+def _expand(
+    model: Model, seen: _Seen, number: int, wanted: str, *, endings: bool
+) -> tuple[str, tuple[str, ...]] | None:
+    """Add what comes after one state; return what breaks and how, if anything does."""
+    for _, is_fault, after in steps(model, seen.worlds[number]):
+        seen.transitions += 1
+        found = broken(model, after)
+        if found and found.startswith(wanted):
+            return found, _trace(model, seen, number, canonical(after._replace(flag="")))
+        target = seen.add(canonical(after._replace(flag="") if found else after), number)
+        if endings and not is_fault:
+            seen.sources.append(number)
+            seen.targets.append(target)
+    return None
 
 
 def _found(
     why: str,
     trace: tuple[str, ...],
     seen: _Seen,
-    transitions: int,
     level: int,
     began: float,
     *,
     is_whole: bool = False,
 ) -> Found:
     seconds = time.perf_counter() - began
-    return Found(why, trace, len(seen.worlds), transitions, level, is_whole, seconds)
+    return Found(why, trace, len(seen.worlds), seen.transitions, level, is_whole, seconds)
 
 
 def _stuck(seen: _Seen) -> int | None:
@@ -209,16 +224,19 @@ def _stuck(seen: _Seen) -> int | None:
     return None if stuck < 0 else stuck
 
 
-def _trace(model: Model, seen: _Seen, number: int) -> tuple[str, ...]:
+def _trace(model: Model, seen: _Seen, number: int, last: World | None = None) -> tuple[str, ...]:
     """Replay the way to a state: canonical states may have swapped the replicas."""
-    way = []
+    way = [] if last is None else [last]
     while number > 0:
         way.append(seen.worlds[number])
         number = seen.parents[number]
     world, lines = start(model), []
     for wanted in reversed(way):
         label, _, world = next(
-            step for step in steps(model, world) if canonical(step.world) == wanted
+            step
+            for step in steps(model, world)
+            if canonical(step.world._replace(flag="")) == wanted
         )
+        world = world._replace(flag="")
         lines.append(label)
     return tuple(lines)
