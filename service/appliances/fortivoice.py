@@ -91,6 +91,7 @@ class FortiVoice:
         """Keep the parts; nothing is sent yet."""
         self.name = http.name
         self.origin = http.origin
+        self.send_window = http.read_timeout
         self.http = http
         self.session: Session[Login] = Session(
             http.name,

@@ -132,6 +132,9 @@ class Upload:
 class VoiceLicensing(Protocol):
     """A phone system that takes licence files."""
 
+    send_window: float
+    """Seconds from an intent on, after which its write is not sent any more."""
+
     async def identity(self) -> DeviceIdentity:
         """Tell which device this is, as login said it."""
         ...

@@ -102,7 +102,7 @@ class Execution:
         self._inventory = inventory
         self._ledger = ledger
         self._hold = hold
-        self._endings = Endings(ledger, source)
+        self._endings = Endings(ledger, hold, source)
         self._source = source
         self._tell = tell
         self._delays = Delays(tuple(retry_delays))
@@ -269,7 +269,7 @@ class Execution:
                 intent.lapse()
             raise IntentOpen(name)
         run.visit.write_age = write_fence(intent, right, self._hold)
-        intent.is_owned = True
+        intent.own(right)
 
     async def _later(self, run: _Run, error: CommandError, attempts: int) -> Event | Retry:
         """Bring the command back after a while, or end it when its time will be over by then."""

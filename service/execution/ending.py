@@ -18,6 +18,7 @@ from service.telemetry import log, redact
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from service.execution.fence import VirtualHostHold
     from service.execution.intent import LedgerIntent
     from service.execution.plans import Plan
     from service.execution.received import Received
@@ -44,12 +45,14 @@ class Endings:
 
     Args:
         ledger: where the ends of licence commands are stored.
+        hold: of the ledger on its virtual host.
         source: the `source` of the events.
     """
 
-    def __init__(self, ledger: Ledger, source: str) -> None:
+    def __init__(self, ledger: Ledger, hold: VirtualHostHold, source: str) -> None:
         """Keep the parts."""
         self._ledger = ledger
+        self._hold = hold
         self._source = source
 
     async def end(
@@ -96,6 +99,9 @@ class Endings:
         # The first end stays, and only what is stored is told.
         stored = end
         if plan.recorded:
+            if intent.known is None and plan.writes(command.data):
+                # Another ledger may run the command by now: one event must not have two bodies.
+                await self._hold.wait_until_held()
             stored = await self._stored(command, end, intent)
         if stored != end:
             return self.tell_again(command, stored)

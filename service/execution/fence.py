@@ -29,6 +29,10 @@ class VirtualHostHold(Protocol):
         """Tell whether no other ledger can serve the virtual host at this moment."""
         ...
 
+    async def wait_until_held(self) -> None:
+        """Return when the hold is confirmed, at once if it is."""
+        ...
+
 
 def write_fence(intent: LedgerIntent, right: Right, hold: VirtualHostHold) -> Callable[[], float]:
     """Return what tells the age of a write in seconds: infinite when it must not be sent any more.

@@ -12,7 +12,7 @@ from service.ledger.moment import Moment
 from service.telemetry import log
 
 if TYPE_CHECKING:
-    from service.ledger import Intent, Ledger
+    from service.ledger import Intent, Ledger, Right
     from service.messages.commands import Command
 
 
@@ -37,6 +37,7 @@ class LedgerIntent:
         self._command = command
         self._found = found
         self._origin = ""
+        self._right: Right | None = None
         self.is_owned = False
         self.before = model.model_validate_json(found.before) if model and found else None
         answer = found.answer if found else None
@@ -57,6 +58,16 @@ class LedgerIntent:
         """The open intent, as this command knows it: its result closes no other one."""
         return self._found
 
+    @property
+    def may_be_sent(self) -> bool:
+        """Tell whether another process may still send the write: one that lost its right unseen."""
+        return self._found is not None and self._ledger.is_shared
+
+    def own(self, right: Right) -> None:
+        """Take the right to write, in which the intent is recorded or its result stored."""
+        self._right = right
+        self.is_owned = True
+
     def is_for(self, origin: str) -> bool:
         """Take the appliance that is asked; tell whether an open intent belongs to it.
 
@@ -70,7 +81,7 @@ class LedgerIntent:
     async def record(self, before: BaseModel) -> None:
         """Announce the write, durably. See `WriteIntent`."""
         figures = before.model_dump_json().encode()
-        self._found = await self._ledger.intend(self._command, figures, self._origin)
+        self._found = await self._ledger.intend(self._command, figures, self._origin, self._right)
         self.is_owned = True
         self.before = before
         log.info("intent-recorded")

@@ -58,11 +58,13 @@ class WriteIntent(Protocol[Before]):
         before: what was read before an earlier run sent, or may have sent, the write; else None.
         heard: what an earlier run was told when it sent it; None if nobody knows.
         age: seconds since the intent was recorded.
+        may_be_sent: another process may still send the write, for a while after the intent.
     """
 
     before: Before | None
     heard: Heard | None
     age: float
+    may_be_sent: bool
 
     async def record(self, before: Before) -> None:
         """Make it durable that the write is about to be sent.

@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 async def apply_voice_license(
     asked: ApplyVoiceLicense, appliance: VoiceLicensing, intent: WriteIntent[DeviceIdentity]
 ) -> Outcome[VoiceApplication]:
-    """Upload and apply a licence file. The apply is sent once for one command, never again."""
+    """Upload and apply a licence file. The apply is sent once for one command, never again.
+
+    Raises:
+        AnswerLost: another process may still send it; call again later.
+    """
     if intent.before is not None:
+        wait = appliance.send_window - intent.age if intent.may_be_sent else 0
+        if wait > 0:
+            raise AnswerLost(Code.UNREACHABLE, "the apply was interrupted", retry_after=wait)
         return _unknown(asked, intent.before, "the apply was interrupted")
     device = await appliance.identity()
     if asked.dry_run:

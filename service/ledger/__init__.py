@@ -123,11 +123,13 @@ class Ledger(Protocol):
         pruned_before: the newest result that was pruned is from this instant; None if none was.
             `find` brings it up to date.
         identity: unique to this ledger: a lost one's successor has another.
+        is_shared: other processes may write for the intents in it.
     """
 
     created_at: datetime
     pruned_before: datetime | None
     identity: str
+    is_shared: bool
 
     @property
     def is_new(self) -> bool:
@@ -143,16 +145,20 @@ class Ledger(Protocol):
         """Look a command up by source and id."""
         ...
 
-    async def intend(self, command: Command, before: bytes, origin: str) -> Intent:
+    async def intend(
+        self, command: Command, before: bytes, origin: str, right: Right | None = None
+    ) -> Intent:
         """Record the intent to write.
 
         Args:
             command: whose write it is.
             before: what was read before it, as JSON.
             origin: scheme, host and port of the appliance.
+            right: the caller's right to write there; without one, it has seen to that itself.
 
         Raises:
             IntentOpen: another intent is open on this appliance, by its name or its origin.
+            Waiting: the right was lost; nothing is recorded.
         """
         ...
 

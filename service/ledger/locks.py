@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import asyncpg
+
 from service.errors import Code, ConfigurationError, Waiting
 from service.ledger.database import TROUBLE, ended
 
@@ -63,6 +65,27 @@ class Locks:
         finally:
             # A cancelled command leaves no lock behind.
             await asyncio.shield(self._release(locks))
+
+    async def run(self, locked: Locked, sql: str, *values: object) -> Sequence[asyncpg.Record]:
+        """Run one statement on the session that holds an appliance's locks.
+
+        What it did is durable before the locks can be another session's. If it fails, it may have
+        been done all the same, and the locks are lost.
+
+        Raises:
+            one of `TROUBLE`: it failed, or the locks were lost before.
+        """
+        async with self._asking:
+            if not locked.stands:
+                raise ConnectionError("the locks were lost")
+            session = locked.locks[0].session
+            try:
+                return await session.fetch(sql, *values)
+            except asyncpg.UniqueViolationError:
+                raise
+            except BaseException:
+                session.terminate()
+                raise
 
     async def close(self) -> None:
         """End the session, and with it every lock."""

@@ -11,11 +11,11 @@ from uuid import uuid4
 
 import asyncpg
 
-from service.errors import ConfigurationError
+from service.errors import Code, ConfigurationError, Waiting
 from service.ledger import Entry, Intent, IntentChanged, IntentOpen, Told
 from service.ledger import postgres_statements as statements
 from service.ledger.database import TROUBLE, Database, ended, reason_of
-from service.ledger.locks import Locks
+from service.ledger.locks import Locked, Locks
 from service.ledger.moment import Moment
 from service.ledger.postgres_schema import prepare
 from service.messages.wire import now
@@ -41,6 +41,8 @@ _AT_ONCE = 200
 
 class PostgresLedger:
     """A `Ledger` in a database."""
+
+    is_shared = True
 
     def __init__(self, database: Database, about: About) -> None:
         """Use `open`."""
@@ -106,11 +108,15 @@ class PostgresLedger:
         """Hold the right to write, among all replicas. See `Ledger`."""
         return self._locks.held(appliance, origin)
 
-    async def intend(self, command: Command, before: bytes, origin: str) -> Intent:
+    async def intend(
+        self, command: Command, before: bytes, origin: str, right: Right | None = None
+    ) -> Intent:
         """Record the intent to write. See `Ledger`.
 
-        Its age is the row's, which the other replicas read: an answer that was lost, or came late,
-        does not make it younger.
+        It is recorded on the session that holds the write lock: a session that has ended unnoticed
+        records nothing, and nobody else gets the lock before the intent can be seen. Its age is the
+        row's, which the other replicas read: an answer that was lost, or came late, does not make
+        it younger.
         """
         writer, asked = uuid4(), Moment.current()
 
@@ -120,9 +126,15 @@ class PostgresLedger:
 
         values = (*_identity(command), before, writer, origin, asked.boot, asked.uptime)
         try:
-            rows = await self._database.run(statements.INTEND, *values, first=note)
+            if isinstance(right, Locked):
+                rows = await self._locks.run(right, statements.INTEND, *values)
+            else:
+                rows = await self._database.run(statements.INTEND, *values, first=note)
         except asyncpg.UniqueViolationError:
             rows = []
+        except TROUBLE:
+            await self._database.run(statements.WITHDRAW, *command.key, writer)
+            raise Waiting(Code.BUSY, "the write lock was lost before the intent") from None
         if not rows:
             raise IntentOpen(command.data.appliance)
         recorded = asked.before(max(0.0, rows[0]["age"]))

@@ -50,6 +50,8 @@ class _Owner:
 class SqliteLedger:
     """A `Ledger` in a file."""
 
+    is_shared = False
+
     def __init__(
         self,
         batches: Batches,
@@ -126,8 +128,11 @@ class SqliteLedger:
         del appliance, origin
         return nullcontext(_Owner())
 
-    async def intend(self, command: Command, before: bytes, origin: str) -> Intent:
+    async def intend(
+        self, command: Command, before: bytes, origin: str, right: Right | None = None
+    ) -> Intent:
         """Record the intent to write. See `Ledger`."""
+        del right
         recorded, writer = Moment.current(), uuid4().hex
 
         def row() -> Row:

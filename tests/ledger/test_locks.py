@@ -21,11 +21,17 @@ from tests.campaign.proxy import Link
 from tests.ledger.conftest import LOCKED
 from tests.support.postgres import Server, asked
 from tests.support.wait import until
-from tests.unit.ledgers import ORIGIN
+from tests.unit.ledgers import BEFORE, FIRST, ORIGIN, SECOND
 
 LATENCY: Final = 0.05
 """Seconds that each direction takes: an answer comes after twice that."""
 OTHER: Final = "https://fac-2"
+END_LOCKING: Final = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_locks
+WHERE locktype = 'advisory' AND database = (
+    SELECT oid FROM pg_database WHERE datname = current_database()
+)
+"""
 BETWEEN_QUESTIONS: Final = 0.15
 IN_THE_FIRST: Final = 0.05
 IN_THE_SECOND: Final = 0.25
@@ -170,3 +176,18 @@ async def test_a_slow_database_grants_what_is_free(
     link.heal()
     async with near.writing(*places[0]) as right:
         assert right.stands
+
+
+async def test_an_intent_is_recorded_only_while_the_lock_is_held(
+    database: Postgres, near: PostgresLedger, far: PostgresLedger
+) -> None:
+    """The session with the lock ended at the server and nobody here knows: nothing is recorded."""
+    async with near.writing("fac-1", ORIGIN) as right:
+        asked(database, END_LOCKING)
+        assert right.stands
+        async with far.writing("fac-1", ORIGIN) as theirs:
+            with pytest.raises(Waiting):
+                await near.intend(FIRST, BEFORE, ORIGIN, right)
+            assert set() == await far.open_intents("fac-1", ORIGIN)
+            await far.intend(SECOND, BEFORE, ORIGIN, theirs)
+        assert not right.stands

@@ -135,6 +135,8 @@ class FakeFvc(Fake):
         says: what it answers for each of its resources.
     """
 
+    send_window = 30.0
+
     def __init__(self, name: str = "fvc-1") -> None:
         super().__init__(name)
         self.identified = DeviceIdentity(model="FVE-200F8", serial="FO2-1", version="7.0.1")
@@ -192,6 +194,7 @@ class FakeIntent(Generic[B]):
         before: what an earlier run recorded.
         heard: what it was told.
         age: seconds since then.
+        may_be_sent: another process may still send the write.
         refusal: why nothing may be recorded now.
         history: what happened to it, in order.
     """
@@ -199,6 +202,7 @@ class FakeIntent(Generic[B]):
     before: B | None = None
     heard: Heard | None = None
     age: float = 0.0
+    may_be_sent: bool = False
     refusal: CommandError | None = None
     history: list[str] = field(default_factory=list)
 
@@ -242,6 +246,13 @@ class Hold:
 
     is_held: bool = True
     taken_over_at: datetime | None = None
+    confirmed: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: bool = False
+
+    async def wait_until_held(self) -> None:
+        if not self.is_held:
+            self.waiting = True
+            await self.confirmed.wait()
 
 
 async def _nobody(event: Event) -> None:

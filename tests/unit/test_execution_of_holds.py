@@ -1,5 +1,6 @@
 """The hold on the virtual host: without it nothing is written, and a takeover is not forgotten."""
 
+import asyncio
 import math
 from datetime import timedelta
 from typing import Any, Final
@@ -14,6 +15,7 @@ from service.ledger.sqlite import SqliteLedger
 from service.messages.commands import Command
 from service.messages.encode import Event
 from service.messages.wire import format_instant, now
+from tests.support.wait import until
 from tests.unit.fakes import FakeFac, Hold, executing
 from tests.unit.making import LICENSE, command, received
 
@@ -31,6 +33,20 @@ async def test_a_write_is_deferred_while_the_virtual_host_is_not_held(
     hold.is_held = True
     assert isinstance(await execution.settle(received()), Event)
     assert [LICENSE] == fac.posts
+
+
+async def test_no_result_of_a_write_is_stored_while_the_virtual_host_is_not_held(
+    sqlite: SqliteLedger, fac: FakeFac
+) -> None:
+    """Another ledger may run the command meanwhile: one event would have two bodies."""
+    late = command(expirytime=format_instant(now() - HOUR))
+    hold = Hold(is_held=False)
+    ending = asyncio.create_task(executing(sqlite, fac, hold=hold).settle(received(late)))
+    await until(lambda: hold.waiting)
+    assert await sqlite.find(late.key) is None
+    hold.is_held = True
+    hold.confirmed.set()
+    assert isinstance(await ending, Event)
 
 
 async def test_a_query_and_a_dry_run_need_no_hold(sqlite: SqliteLedger, fac: FakeFac) -> None:

@@ -349,6 +349,22 @@ async def test_nothing_is_applied_without_a_durable_intent() -> None:
     assert [] == fvc.applied
 
 
+@pytest.mark.parametrize(("age", "wait"), [(0.0, 30.0), (29.0, 1.0)])
+async def test_an_interrupted_apply_is_unknown_only_when_nobody_can_send_it_any_more(
+    age: float, wait: float
+) -> None:
+    """Another replica that lost its lock unseen sends within `read_timeout` of its intent."""
+    fvc = FakeFvc()
+    intent = FakeIntent(before=fvc.identified, age=age, may_be_sent=True)
+    with pytest.raises(AnswerLost) as lost:
+        await apply_voice_license(application(), fvc, intent)
+    assert wait == lost.value.retry_after
+    intent.age = 30.0
+    outcome = await apply_voice_license(application(), fvc, intent)
+    assert Conclusion.UNKNOWN == outcome.conclusion
+    assert [] == fvc.applied
+
+
 async def test_a_dry_run_stops_before_the_upload() -> None:
     """It logs in, asks for the right to upload and leaves it unused."""
     fvc, intent = FakeFvc(), FakeIntent[DeviceIdentity]()
