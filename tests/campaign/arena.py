@@ -261,6 +261,11 @@ async def arena(
             *("--devices", "1203"),
             *("--latency", str(LATENCY)),
         )
+        for number, name in enumerate(SMS):
+            # Figures of two appliances must not be taken for each other.
+            await appliances.order(
+                "PATCH", f"/switches/{name}", {"total_sms": 1000 + 7000 * number}
+            )
         database = await stack.enter_async_context(shared()) if replicas > 1 else None
         ledger = {"LEDGER_URL": database.url} if database else {}
         environment = stand.environment(BROKER_URL=address, **SETTINGS, **ledger)

@@ -22,7 +22,7 @@ Tables = dict[str, Table]
 
 _BY_ALIAS: Final = 4
 """Licence commands that are sent under the other name of a renamed appliance."""
-_OPEN: Final = 6
+_OPEN: Final = 10
 """Licence commands that are sent just before the change."""
 _BETWEEN: Final = 0.1
 
@@ -65,7 +65,7 @@ def led_to(name: str, planned: Planned) -> set[str]:
 
 def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
     async def strike(arena: Arena, planned: Planned, healed: Healed) -> None:
-        chosen = planned.dice % (len(arena.keepers) + 1)
+        chosen = planned.dice % (2 * len(arena.keepers))  # at one courier, or at all of them
         keepers = arena.keepers[chosen : chosen + 1] or arena.keepers
         before = [read(keeper.inventory) for keeper in keepers]
         await _leave_intents_open(arena, planned)
@@ -102,7 +102,7 @@ async def _leave_intents_open(arena: Arena, planned: Planned) -> None:
     """
     for name in _concerned(planned):
         operation = "activate" if name in SMS else "apply"
-        lost = {"operation": operation, "action": "reset", "when": "after", "probability": 0.5}
+        lost = {"operation": operation, "action": "reset", "when": "after", "probability": 0.8}
         await arena.appliances.fault(name, **lost, seed=planned.dice % 2**31)
         if name in SMS:
             unread = {"operation": "balance", "action": "answer", "status": 503, "probability": 0.5}
