@@ -13,17 +13,27 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.campaign.arena import Arena
-from tests.campaign.kinds import SMS, alias
+from tests.campaign.kinds import READ_TIMEOUTS, SMS, alias
 from tests.campaign.schedules import Planned, wish
 from tests.campaign.striking import Fault, Healed
 
 Table = dict[str, Any]
 Tables = dict[str, Table]
 
+_KINDS: Final = {
+    True: ("activate-sms-license", "activate"),
+    False: ("apply-voice-license", "apply"),
+}
+"""Which command writes there, and by which operation: on a FortiAuthenticator, or not."""
 _BY_ALIAS: Final = 4
 """Licence commands that are sent under the other name of a renamed appliance."""
-_OPEN: Final = 10
-"""Licence commands that are sent just before the change."""
+_LATE: Final = 1.2
+"""How many times `read_timeout` an answer takes that comes too late."""
+_READ: Final = 0.5
+"""Seconds for a first reading back, which fails."""
+_RETRIED: Final = 3.0
+"""Seconds until the next one, which may come to another appliance."""
+_LOOKS: Final = 30
 _BETWEEN: Final = 0.1
 
 
@@ -73,10 +83,10 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
             write(keeper.inventory, change(tables, planned))
             keeper.reload()
         by_alias = asyncio.create_task(_send_by_alias(arena, planned))
-        await asyncio.sleep(planned.seconds / 2)
+        await asyncio.sleep(max(READ_TIMEOUTS[each] for each in _concerned(planned)) + _READ)
         for each in _concerned(planned):
             await arena.appliances.order("DELETE", f"/faults/{each}")
-        await asyncio.sleep(planned.seconds / 2)
+        await asyncio.sleep(_RETRIED + planned.seconds)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, tables)
             keeper.reload()
@@ -95,30 +105,35 @@ def _concerned(planned: Planned) -> list[str]:
 
 
 async def _leave_intents_open(arena: Arena, planned: Planned) -> None:
-    """Let some writes be done whose answer, and first reading back, is lost.
+    """Let writes be done whose answers come too late, and reading back fail.
 
     So there are open intents when the inventory changes, and what is read afterwards may be another
     appliance's.
     """
+    sent = []
     for name in _concerned(planned):
-        operation = "activate" if name in SMS else "apply"
-        lost = {"operation": operation, "action": "reset", "when": "after", "probability": 0.8}
-        await arena.appliances.fault(name, **lost, seed=planned.dice % 2**31)
-        if name in SMS:
-            unread = {"operation": "balance", "action": "answer", "status": 503, "probability": 0.5}
-            await arena.appliances.fault(name, **unread, seed=planned.dice % 2**31)
-    for number in range(_OPEN):
-        name = _concerned(planned)[number % len(_concerned(planned))]
-        kind = "activate-sms-license" if name in SMS else "apply-voice-license"
-        await arena.publish(wish(kind, name, f"open-{arena.vhost}-{len(arena.sent)}"))
+        kind, operation = _KINDS[name in SMS]
+        late = {"action": "delay", "when": "after", "seconds": _LATE * READ_TIMEOUTS[name]}
+        await arena.appliances.fault(name, operation=operation, **late)
+        sent.append(wish(kind, name, f"open-{arena.vhost}-{len(arena.sent)}"))
+        await arena.publish(sent[-1])
+    for _ in range(_LOOKS):
+        books = {each.id: await arena.appliances.books(each.appliance) for each in sent}
+        if all(
+            {**books[each.id]["spent"], **books[each.id]["applied"]}.get(each.key) for each in sent
+        ):
+            break
         await asyncio.sleep(_BETWEEN)
+    for name in set(_concerned(planned)) & {*SMS}:
+        rule = {"operation": "balance", "action": "answer", "status": 503}
+        await arena.appliances.fault(name, **rule)
 
 
 async def _send_by_alias(arena: Arena, planned: Planned) -> None:
     """Send licence commands to a renamed appliance, while others are sent by its usual name."""
     if planned.kind != "inventory-renamed":
         return
-    kind = "activate-sms-license" if planned.variant in SMS else "apply-voice-license"
+    kind, _ = _KINDS[planned.variant in SMS]
     for _ in range(_BY_ALIAS):
         made = wish(kind, alias(planned.variant), f"alias-{arena.vhost}-{len(arena.sent)}")
         await arena.publish(made)
