@@ -25,7 +25,7 @@ help:
 	@echo 'make image         the container image appliance-courier; BASE=... chooses what it is built on'
 	@echo 'make coverage      all tests, and which branches they take: at least 95 %'
 	@echo 'make soak          20,000 commands on ten appliances that misbehave; some minutes'
-	@echo 'make campaign      the service killed at every point, random faults, a report; half an hour'
+	@echo 'make campaign      the service killed at every point, random faults, a report; 45 minutes'
 	@echo 'make bench         how fast it is, beside others; half an hour; BENCH=--quick: a first look'
 	@echo 'make bench-guard   whether a command costs more than it did, beside one who does it by hand'
 	@echo 'make lint          ruff, mypy, the direction of imports, declared dependencies,'

@@ -203,6 +203,16 @@ def underlay(connection: AbstractConnection) -> aiormq.Connection:
     return cast("aiormq.Connection", connection.transport.connection)
 
 
+def is_connection_trouble(error: Exception) -> bool:
+    """Tell whether a call failed because the broker, or the connection to it, ended it.
+
+    aiormq 7.2.4 ends a call with a bare `Exception` where a channel is closed for no reason that
+    it could name (`aiormq.base.FutureStore.reject_all`), as when the broker's heartbeats stay out.
+    """
+    trouble = isinstance(error, AMQPError | OSError | RuntimeError | TimeoutError)
+    return trouble or type(error) is Exception
+
+
 def _unblock(connection: AbstractConnection) -> None:
     """Let go of whoever waits for the end of an alarm on a connection that has ended.
 

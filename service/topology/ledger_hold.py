@@ -22,7 +22,6 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from aio_pika.exceptions import AMQPError
 from aiormq.exceptions import (
     ChannelAccessRefused,
     ChannelLockedResource,
@@ -41,7 +40,7 @@ from service.topology.claims import (
     ledger_claim,
     wait_for_lapse,
 )
-from service.topology.connection import told_to_stop, underlay
+from service.topology.connection import is_connection_trouble, told_to_stop, underlay
 from service.topology.upkeep import NO_CONSUMER
 
 if TYPE_CHECKING:
@@ -181,7 +180,9 @@ class LedgerHold:
             if told_to_stop():
                 raise
             self._lose()
-        except (AMQPError, OSError, RuntimeError, TimeoutError):
+        except Exception as error:
+            if not is_connection_trouble(error):
+                raise
             self._lose()  # the connection is lost, or the queue has no leader at the moment
 
     async def _take(self, connection: AbstractRobustConnection) -> None:

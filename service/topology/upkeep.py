@@ -11,12 +11,10 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from aio_pika.exceptions import AMQPError
-
 from service.errors import ConfigurationError
 from service.telemetry import log
 from service.topology import declare
-from service.topology.connection import told_to_stop
+from service.topology.connection import is_connection_trouble, told_to_stop
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -100,13 +98,18 @@ class Upkeep:
             if told_to_stop():
                 raise
             return {}
-        except (AMQPError, OSError, RuntimeError, TimeoutError):
+        except Exception as error:
+            if not is_connection_trouble(error):
+                raise
             return {}  # the connection's own trouble, which is told elsewhere
         self._differs = ""
+        self._note_missing(counts)
+        return counts
+
+    def _note_missing(self, counts: dict[str, Count]) -> None:
         missing = frozenset(each for each in self._consumed if not counts[each].consumers)
         if missing and missing != self._unconsumed:
             log.warning("consumer-missing", queues=sorted(missing))
         self._unconsumed = missing
         if missing:
             self._hurry.set()  # it may be over at once, and must not be believed any longer
-        return counts

@@ -4,15 +4,16 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import ClassVar, Final
 
 import aio_pika
 import pytest
+from aiormq.abc import AbstractChannel
 from yarl import URL
 
 from service.errors import ConfigurationError
 from service.topology import LEDGER_HOLD, SQLITE_OWNER
-from service.topology.claims import EXPIRES
+from service.topology.claims import EXPIRES, Claim
 from service.topology.connection import Roaming, opened
 from service.topology.ledger_hold import LAPSE_TIMEOUT, LEASE, LedgerHold
 from tests.campaign.proxy import Link
@@ -202,3 +203,24 @@ async def test_a_user_who_may_not_hold_it_is_told_its_name(
                 """Never come here."""
     finally:
         broker.delete_user("limited")
+
+
+class Nameless(Claim):
+    """A claim whose next call ends as aiormq ends one on a channel that is closed for no reason."""
+
+    calls: ClassVar[int] = 0
+
+    async def declare(self, channel: AbstractChannel) -> int:
+        type(self).calls += 1
+        if type(self).calls == 1:
+            raise Exception  # noqa: TRY002  # as `aiormq.base.FutureStore.reject_all` does
+        return await super().declare(channel)
+
+
+async def test_it_is_held_again_after_a_call_that_failed_without_a_reason(amqp_url: str) -> None:
+    """Or the courier would write nothing more until the watchdog ends it."""
+    async with holding(amqp_url) as hold:
+        (claim,) = hold._claims  # noqa: SLF001  # there is no other way to meet the bare error
+        hold._claims[:] = [Nameless(claim.name, claim.exclusive, claim.arguments)]  # noqa: SLF001
+        await until(lambda: Nameless.calls)
+        await until(lambda: Nameless.calls > 1 and hold.is_held, patience=2 * LEASE)

@@ -22,6 +22,8 @@ Tables = dict[str, Table]
 
 _BY_ALIAS: Final = 4
 """Licence commands that are sent under the other name of a renamed appliance."""
+_OPEN: Final = 6
+"""Licence commands that are sent just before the change."""
 _BETWEEN: Final = 0.1
 
 
@@ -66,16 +68,21 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
         chosen = planned.dice % (len(arena.keepers) + 1)
         keepers = arena.keepers[chosen : chosen + 1] or arena.keepers
         before = [read(keeper.inventory) for keeper in keepers]
+        await _leave_intents_open(arena, planned)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, change(tables, planned))
             keeper.reload()
         by_alias = asyncio.create_task(_send_by_alias(arena, planned))
-        await asyncio.sleep(planned.seconds)
+        await asyncio.sleep(planned.seconds / 2)
+        for each in _concerned(planned):
+            await arena.appliances.order("DELETE", f"/faults/{each}")
+        await asyncio.sleep(planned.seconds / 2)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, tables)
             keeper.reload()
         healed()
-        for each in await by_alias:
+        await by_alias
+        for each in [*arena.sent]:
             # What does not end is the judge's to find.
             with suppress(AssertionError, TimeoutError):
                 await arena.ended(each)
@@ -83,18 +90,39 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
     return strike
 
 
-async def _send_by_alias(arena: Arena, planned: Planned) -> list[str]:
+def _concerned(planned: Planned) -> list[str]:
+    return planned.variant.split()
+
+
+async def _leave_intents_open(arena: Arena, planned: Planned) -> None:
+    """Let some writes be done whose answer, and first reading back, is lost.
+
+    So there are open intents when the inventory changes, and what is read afterwards may be another
+    appliance's.
+    """
+    for name in _concerned(planned):
+        operation = "activate" if name in SMS else "apply"
+        lost = {"operation": operation, "action": "reset", "when": "after", "probability": 0.5}
+        await arena.appliances.fault(name, **lost, seed=planned.dice % 2**31)
+        if name in SMS:
+            unread = {"operation": "balance", "action": "answer", "status": 503, "probability": 0.5}
+            await arena.appliances.fault(name, **unread, seed=planned.dice % 2**31)
+    for number in range(_OPEN):
+        name = _concerned(planned)[number % len(_concerned(planned))]
+        kind = "activate-sms-license" if name in SMS else "apply-voice-license"
+        await arena.publish(wish(kind, name, f"open-{arena.vhost}-{len(arena.sent)}"))
+        await asyncio.sleep(_BETWEEN)
+
+
+async def _send_by_alias(arena: Arena, planned: Planned) -> None:
     """Send licence commands to a renamed appliance, while others are sent by its usual name."""
     if planned.kind != "inventory-renamed":
-        return []
+        return
     kind = "activate-sms-license" if planned.variant in SMS else "apply-voice-license"
-    sent = []
     for _ in range(_BY_ALIAS):
         made = wish(kind, alias(planned.variant), f"alias-{arena.vhost}-{len(arena.sent)}")
         await arena.publish(made)
-        sent.append(made.id)
         await asyncio.sleep(_BETWEEN)
-    return sent
 
 
 INVENTORY_FAULTS: Final[dict[str, Fault]] = {

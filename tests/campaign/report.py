@@ -182,6 +182,7 @@ def runs_as_json(campaign: Campaign) -> Json:
                 "faults": [dataclasses.asdict(each) for each in run.faults],
                 "unknown": run.verdict.unknown,
                 "during": run.during,
+                "starved": round(run.starved, 2),
                 "failures": run.failures,
             }
             for run in campaign.runs

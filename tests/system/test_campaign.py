@@ -155,6 +155,21 @@ async def test_a_slow_link_takes_its_time(link: Link) -> None:
     assert 2 * (0.1 + 0.2) <= time.monotonic() - began
 
 
+async def test_a_stalled_link_holds_everything_back(link: Link) -> None:
+    """Nothing is lost: all of it arrives when the link flows again."""
+    client = await Client.through(link)
+    client.say(b"before ")
+    await until(lambda: client.heard == b"before ")
+    link.stall()
+    began = time.monotonic()
+    client.say(b"meanwhile")
+    other = await Client.through(link)
+    other.say(b"as well")
+    asyncio.get_running_loop().call_later(0.3, link.heal)
+    await until(lambda: (client.heard, other.heard) == (b"before meanwhile", b"as well"))
+    assert 0.3 <= time.monotonic() - began
+
+
 async def test_a_link_can_lead_elsewhere(link: Link, echo: int) -> None:
     """Who is connected has to come again, and is then somewhere else."""
     server = await asyncio.start_server(lambda _, writer: writer.write(b"there"), "127.0.0.1", 0)

@@ -98,6 +98,31 @@ def test_one_message_in_twenty_is_a_repeat() -> None:
     assert 0.03 < repeated / sum(len(each.sendings) for each in ALL) < 0.07
 
 
+def test_some_commands_have_little_time() -> None:
+    """One in ten, and each copy says the same."""
+    sendings = [each for schedule in ALL for each in schedule.sendings]
+    short = [each for each in sendings if each.expires_in is not None]
+    assert 0.07 < len(short) / len(sendings) < 0.13
+    assert len({(each.wish.id, each.expires_in) for each in sendings}) == len(
+        {each.wish.id for each in sendings}
+    )
+
+
+def test_several_couriers_get_duplicates_at_once_and_later() -> None:
+    """Beyond the repeats: half of them within a delivery's time, half of them up to a retry's."""
+    for seed in range(20):
+        one, shared = draw(seed, 50), draw(seed, 50, replicas=3)
+        assert len(shared.wishes) <= 50 <= len(one.sendings) < len(shared.sendings)
+    late = [
+        each.at - min(other.at for other in schedule.sendings if other.wish.id == each.wish.id)
+        for schedule in (draw(seed, 50, replicas=3) for seed in range(40))
+        for each in schedule.sendings
+    ]
+    twice = sorted(late)[-sum(each > 0 for each in late) :]
+    assert 4.0 + 2.0 >= max(twice) > 3.0
+    assert 100 < len(twice)
+
+
 def test_no_licence_is_used_twice() -> None:
     """In no schedule of the campaign, nor by its probes."""
     wishes = [each for schedule in ALL for each in schedule.wishes]
