@@ -24,6 +24,7 @@ from service.checks.addresses import reached
 from service.errors import ConfigurationError, PublishFailed, TopologyMismatch
 from service.topology import (
     EVENTS_EXCHANGE,
+    LEDGER_HOLD,
     OWN_PREFIX,
     PARKED,
     SQLITE_OWNER,
@@ -130,7 +131,7 @@ async def _stand(connection: AbstractRobustConnection, delays: Sequence[int]) ->
     """Look at what stands there, then declare it as every start does."""
     names = [queue.name for queue in queues(sorted(set(delays)))]
     counts = {name: await _count(connection, name) for name in names}
-    running = await _is_owned(connection)
+    running = await _is_held(connection)
     refusal, topology = await _topology(connection, delays, counts)
     retries = [retry_name(delay) for delay in sorted(set(delays))]
     refusal = refusal or await _refusal(connection, PARKED, EVENTS_EXCHANGE, *retries)
@@ -157,12 +158,18 @@ async def _count(connection: AbstractRobustConnection, queue: str) -> Count | No
     return Count(found.message_count or 0, found.consumer_count or 0)
 
 
-async def _is_owned(connection: AbstractRobustConnection) -> bool:
-    """Tell whether a courier holds the queue that only one may have; a look does not take it."""
+async def _is_held(connection: AbstractRobustConnection) -> bool:
+    """Tell whether a courier holds the virtual host for its ledger; a look does not take it.
+
+    Couriers of older releases hold only `courier.sqlite-owner`, and only with a SQLite ledger.
+    """
     try:
-        return await _count(connection, SQLITE_OWNER) is not None
+        if await _count(connection, SQLITE_OWNER) is not None:
+            return True
     except ChannelLockedResource:
         return True
+    hold = await _count(connection, LEDGER_HOLD)
+    return hold is not None and hold.consumers > 0
 
 
 async def _topology(

@@ -30,7 +30,7 @@ SUITES: Final = (
 _STEPS: Final = (
     "tar --extract",
     "make setup",
-    ".venv/bin/courier contracts list",
+    ".venv/bin/courier --version",
     "make demo",
     f"make test DOCKER=no TESTS='{' '.join(SUITES)}'",
 )
