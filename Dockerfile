@@ -22,9 +22,9 @@ RUN python3 -m venv /build && python3 -m venv --without-pip /opt/courier \
 
 WORKDIR /src
 # Wheels only: nothing that was downloaded runs before its hash was compared, and no compiler is
-# needed.
+# needed. pip reads the environment of --no-compile as the value that it sets: 0 compiles nothing.
 COPY deploy/install-locked.sh deploy/requirements.txt deploy/requirements-build.txt deploy/
-RUN export PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all: \
+RUN export PIP_NO_COMPILE=0 PIP_ONLY_BINARY=:all: \
     && sh deploy/install-locked.sh /build/bin/pip deploy/requirements-build.txt \
     && sh deploy/install-locked.sh '/build/bin/pip --python /opt/courier/bin/python' \
       deploy/requirements.txt
