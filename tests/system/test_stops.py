@@ -108,7 +108,8 @@ async def test_kill_9_of_the_broker_loses_nothing(
         await check_all(workflow, slow, sent)
         assert [] == [line for line in service.lines if "Traceback" in line]
         for slug in ("broker-connection-lost", "broker-connection-restored"):
-            assert 1 == len(service.events(slug, connection="consuming"))
+            told = await until(partial(service.events, slug, connection="consuming"))
+            assert 1 == len(told)
 
 
 async def test_a_dropped_connection_does_not_start_the_work_again(
