@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.campaign.arena import Arena
+from tests.campaign.history import Wish
 from tests.campaign.kinds import READ_TIMEOUTS, SMS, alias
 from tests.campaign.schedules import Planned, wish
 from tests.campaign.striking import Fault, Healed
@@ -78,7 +79,7 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
         chosen = planned.dice % (2 * len(arena.keepers))  # at one courier, or at all of them
         keepers = arena.keepers[chosen : chosen + 1] or arena.keepers
         before = [read(keeper.inventory) for keeper in keepers]
-        await _leave_intents_open(arena, planned)
+        interrupted = await _leave_intents_open(arena, planned)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, change(tables, planned))
             keeper.reload()
@@ -86,6 +87,9 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
         await asyncio.sleep(max(READ_TIMEOUTS[each] for each in _concerned(planned)) + _READ)
         for each in _concerned(planned):
             await arena.appliances.order("DELETE", f"/faults/{each}")
+        # One copy for each courier: whichever is first reads back.
+        for each in interrupted * len(arena.keepers):
+            await arena.publish(each)
         await asyncio.sleep(_RETRIED + planned.seconds)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, tables)
@@ -104,11 +108,14 @@ def _concerned(planned: Planned) -> list[str]:
     return planned.variant.split()
 
 
-async def _leave_intents_open(arena: Arena, planned: Planned) -> None:
+async def _leave_intents_open(arena: Arena, planned: Planned) -> list[Wish]:
     """Let writes be done whose answers come too late, and reading back fail.
 
     So there are open intents when the inventory changes, and what is read afterwards may be another
     appliance's.
+
+    Returns:
+        The commands concerned.
     """
     sent = []
     for name in _concerned(planned):
@@ -127,6 +134,7 @@ async def _leave_intents_open(arena: Arena, planned: Planned) -> None:
     for name in set(_concerned(planned)) & {*SMS}:
         rule = {"operation": "balance", "action": "answer", "status": 503}
         await arena.appliances.fault(name, **rule)
+    return sent
 
 
 async def _send_by_alias(arena: Arena, planned: Planned) -> None:
