@@ -118,6 +118,7 @@ def test_nothing_secret_can_get_into_it(docker: Engine, made: Images) -> None:
         "contracts/events",
         "deploy",
         "deploy/bytecode.py",
+        "deploy/install-locked.sh",
         "deploy/requirements-build.txt",
         "deploy/requirements.txt",
         "deploy/supply",

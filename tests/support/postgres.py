@@ -110,12 +110,17 @@ class PrivatePostgres:
 
     def kill(self) -> None:
         """End it at once, with every session, as a power cut would."""
-        deadline = time.monotonic() + _PATIENCE
-        # Its memory stays until the last of its processes is gone: a new one would refuse to start.
-        while self._signal(signal.SIGKILL) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        self.freeze()  # from now on it has no more children
+        owned = list(self._owned())
+        for pid in owned:
+            os.kill(pid, signal.SIGKILL)
         if self._process is not None:
             self._process.wait()
+        # Its memory stays until the last of its processes is gone, which are orphans by now, and as
+        # long as it is there a new server refuses to start.
+        deadline = time.monotonic() + _PATIENCE
+        while any(self._is_alive(pid) for pid in owned) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
     def freeze(self) -> None:
         """Stop it in its tracks: its connections stay open and nothing answers."""
@@ -152,21 +157,27 @@ class PrivatePostgres:
             return bool(asked(self.place("postgres"), "SELECT true"))
         return False
 
-    def _signal(self, number: signal.Signals) -> bool:
-        """Send it to the server and its children; return whether there was one."""
-        owned = list(self._owned())
-        for pid in owned:
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self._owned():
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-        return bool(owned)
 
     def _owned(self) -> Iterator[int]:
-        """Find the server and its children, which outlive it for a moment, by where they work."""
-        data = self._data.resolve()
-        for place in Path("/proc").glob("[0-9]*/cwd"):
-            with suppress(OSError):
-                if place.readlink() == data:
-                    yield int(place.parent.name)
+        """The server and its children, which are in sessions of their own."""
+        if self._process is None:
+            return
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError, ValueError, IndexError):
+                parent = int(status.read_text().rpartition(")")[2].split()[1])
+                pid = int(status.parent.name)
+                if self._process.pid in {pid, parent} and self._is_alive(pid):
+                    yield pid
+
+    @staticmethod
+    def _is_alive(pid: int) -> bool:
+        with suppress(OSError):
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return False
 
     def _run(self, *command: str | Path) -> None:
         done = subprocess.run(
