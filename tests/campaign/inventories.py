@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.campaign.arena import Arena
+from tests.campaign.history import Wish
 from tests.campaign.kinds import READ_TIMEOUTS, SMS, alias
 from tests.campaign.schedules import Planned, wish
 from tests.campaign.striking import Fault, Healed
@@ -78,14 +79,16 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
         chosen = planned.dice % (2 * len(arena.keepers))  # at one courier, or at all of them
         keepers = arena.keepers[chosen : chosen + 1] or arena.keepers
         before = [read(keeper.inventory) for keeper in keepers]
-        await _leave_intents_open(arena, planned)
+        interrupted = await _leave_intents_open(arena, planned)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, change(tables, planned))
             keeper.reload()
         by_alias = asyncio.create_task(_send_by_alias(arena, planned))
-        await asyncio.sleep(max(READ_TIMEOUTS[each] for each in _concerned(planned)) + _READ)
-        for each in _concerned(planned):
-            await arena.appliances.order("DELETE", f"/faults/{each}")
+        await asyncio.sleep(READ_TIMEOUTS[_interrupted(planned)] + _READ)
+        await arena.appliances.order("DELETE", f"/faults/{_interrupted(planned)}")
+        # One copy for each courier: whichever is first reads back.
+        for command in interrupted * len(arena.keepers):
+            await arena.publish(command)
         await asyncio.sleep(_RETRIED + planned.seconds)
         for keeper, tables in zip(keepers, before, strict=True):
             write(keeper.inventory, tables)
@@ -100,33 +103,35 @@ def _with(change: Callable[[Tables, Planned], Tables]) -> Fault:
     return strike
 
 
-def _concerned(planned: Planned) -> list[str]:
-    return planned.variant.split()
+def _interrupted(planned: Planned) -> str:
+    """Name the appliance with open intents: with some on both, each would wait for the other."""
+    return planned.variant.split()[planned.dice % len(planned.variant.split())]
 
 
-async def _leave_intents_open(arena: Arena, planned: Planned) -> None:
+async def _leave_intents_open(arena: Arena, planned: Planned) -> list[Wish]:
     """Let writes be done whose answers come too late, and reading back fail.
 
-    So there are open intents when the inventory changes, and what is read afterwards may be another
-    appliance's.
+    So there is an open intent when the inventory changes, and what is read afterwards may be
+    another appliance's.
+
+    Returns:
+        The commands concerned: they wait for each other.
     """
-    sent = []
-    for name in _concerned(planned):
-        kind, operation = _KINDS[name in SMS]
-        late = {"action": "delay", "when": "after", "seconds": _LATE * READ_TIMEOUTS[name]}
-        await arena.appliances.fault(name, operation=operation, **late)
-        sent.append(wish(kind, name, f"open-{arena.vhost}-{len(arena.sent)}"))
-        await arena.publish(sent[-1])
+    name = _interrupted(planned)
+    kind, operation = _KINDS[name in SMS]
+    late = {"action": "delay", "when": "after", "seconds": _LATE * READ_TIMEOUTS[name]}
+    await arena.appliances.fault(name, operation=operation, **late)
+    sent = [wish(kind, name, f"open-{arena.vhost}-{len(arena.sent)}-{each}") for each in (1, 2)]
+    for command in sent:
+        await arena.publish(command)
     for _ in range(_LOOKS):
-        books = {each.id: await arena.appliances.books(each.appliance) for each in sent}
-        if all(
-            {**books[each.id]["spent"], **books[each.id]["applied"]}.get(each.key) for each in sent
-        ):
+        book = await arena.appliances.books(name)
+        if any(command.key in {**book["spent"], **book["applied"]} for command in sent):
             break
         await asyncio.sleep(_BETWEEN)
-    for name in set(_concerned(planned)) & {*SMS}:
-        rule = {"operation": "balance", "action": "answer", "status": 503}
-        await arena.appliances.fault(name, **rule)
+    if name in SMS:
+        await arena.appliances.fault(name, operation="balance", action="answer", status=503)
+    return sent
 
 
 async def _send_by_alias(arena: Arena, planned: Planned) -> None:
