@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.model.breaches import BREACHES, NEW
 from tests.model.drops import NEEDED_IN, SECOND_LINES
-from tests.model.rules import LANDED, MENDED, without
+from tests.model.rules import LANDED, MENDED, MISSING, without
 from tests.model.scenarios import SCENARIOS
 from tests.model.search import explore
 
@@ -33,7 +33,7 @@ def write_report(folder: Path) -> bool:
     """Explore everything, write the report; return whether all is as it should be."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = ["# The model of the promise", "", _BOUNDS, *_mended(), "", *_breaches(folder), ""]
-    lines += write_guards(folder)
+    lines += [*write_guards(folder), "", *_missing()]
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return not any("**" in line for line in lines)
 
@@ -100,6 +100,16 @@ def _guards(traces: list[str]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for guard, (other, scenario) in SECOND_LINES.items():
         yield _dropped((guard, other), scenario, traces)
+
+
+def _missing() -> Iterator[str]:
+    yield "## Guards that the service does not have"
+    yield ""
+    yield "What each of them prevents is in the table above and in [dropped](dropped.md)."
+    yield ""
+    yield "| guard | |"
+    yield "|---|---|"
+    yield from (f"| {guard} | {why} |" for guard, why in MISSING.items())
 
 
 def _dropped(guards: tuple[str, ...], scenario: Scenario, traces: list[str]) -> str:

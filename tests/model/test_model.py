@@ -6,7 +6,7 @@ import pytest
 
 from tests.model.breaches import BREACHES, NEW, Breach
 from tests.model.drops import NEEDED_IN, SECOND_LINES
-from tests.model.rules import GUARDS, LANDED, MENDED, without
+from tests.model.rules import GUARDS, LANDED, MENDED, MISSING, SERVICE, without
 from tests.model.scenarios import PRUNE_TWO, RESTORE_TWO, TWO_LEDGERS, WITHDRAWN, Scenario
 from tests.model.search import explore
 
@@ -17,6 +17,21 @@ def test_what_landed_breaks_as_it_was_seen_to(breach: Breach) -> None:
 
     assert found.broken.startswith(breach.wanted)
     assert found.trace
+
+
+@pytest.mark.parametrize(
+    "slug",
+    [
+        *("1-false-expired", "2-two-ledgers", "2-two-bodies", "3-needless-unknown"),
+        *("7-age-after-repeat", "new-stale-baseline", "new-give-up"),
+    ],
+)
+def test_the_service_does_not_break_as_it_did(slug: str) -> None:
+    (breach,) = (each for each in (*BREACHES, *NEW) if each.slug == slug)
+
+    found = explore(SERVICE, breach.scenario, wanted=breach.wanted, endings=False, depth=32)
+
+    assert not found.broken
 
 
 @pytest.mark.parametrize(
@@ -43,6 +58,10 @@ def test_a_second_line_is_needed_where_the_first_is_missing(guard: str) -> None:
     found = explore(without(without(MENDED, guard), other), scenario, endings=False, depth=24)
 
     assert found.broken
+
+
+def test_every_missing_guard_is_one() -> None:
+    assert set() == MISSING.keys() - set(GUARDS)
 
 
 def test_every_guard_has_its_scenario() -> None:
