@@ -123,7 +123,7 @@ MISSING = {
     " waits",
     "predates_fresh": "a producer's clock is not believed for a command that was never delivered",
     "prune": "a clock that is wrong from the boot on, for more than an hour, is believed",
-    "adoption_waits": "instead, a hold is believed for less long than it lasts: `ledger_hold.LEASE`",
+    "adoption_waits": "instead, a hold is believed for less long than it lasts (`LEASE`)",
     "intend_epoch": "see rollback_moves",
     "rollback_moves": "a ledger that was restored from a backup is not told from what it was",
 }
