@@ -214,7 +214,7 @@ class Inventory:
         await asyncio.gather(*(each.appliance.close("stopping") for each in stations))
 
     async def _retire(self, station: _Station) -> None:
-        """Close an appliance when nobody is there any more, nor waits for a place among the few."""
+        """Close an appliance when no command uses it or waits for a permit, streams included."""
         await station.long.empty()
         await station.places.empty()
         await station.appliance.close("removed")

@@ -77,7 +77,7 @@ class _Reading:
         self._repeated = False
 
     async def take(self, body: dict[str, Json]) -> Part:
-        """Take a page, and tell what is new there; others get their turn meanwhile."""
+        """Take a page and return its new devices; yield to the event loop in between."""
         rows = rows_of(body)
         counted = total_of(body)
         self.total = total = self.total if counted is None else counted

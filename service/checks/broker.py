@@ -159,7 +159,7 @@ async def _count(connection: AbstractRobustConnection, queue: str) -> Count | No
 
 
 async def _is_held(connection: AbstractRobustConnection) -> bool:
-    """Tell whether a courier holds the virtual host for its ledger; a look does not take it.
+    """Tell whether a courier holds the virtual host for its ledger, without taking the hold.
 
     Couriers of older releases hold only `courier.sqlite-owner`, and only with a SQLite ledger.
     """
